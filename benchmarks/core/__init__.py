@@ -1,0 +1,1 @@
+"""Benchmarks of the core: streams and start-up."""

@@ -1,0 +1,1 @@
+"""Benchmarks of the gnn plugin: speed and evidence."""
