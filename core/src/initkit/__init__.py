@@ -1,6 +1,150 @@
-"""initkit: how a network starts."""
+"""initkit: how a network starts.
 
-from initkit.errors import InitError
+A recipe looks at a model and its data and says, tensor by tensor, what to write; the core checks that plan,
+writes it all or not at all, and reports::
+
+    import initkit
+
+    plan = initkit.plan(model, "gnn/virgo", graph=data)      # look first
+    report = initkit.apply(model, "gnn/virgo", graph=data)   # all or nothing
+
+Importing this package is cheap: everything heavy is imported on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from initkit._apply import apply, plan
+    from initkit._load import Loaded, load
+    from initkit._plan import Plan
+    from initkit._recipe import Recipe, recipe
+    from initkit._save import save, write_report
+    from initkit.cards import Card, Need
+    from initkit.draws import (
+        Blocks,
+        Constant,
+        Draw,
+        LogUniform,
+        Normal,
+        Orthogonal,
+        Rows,
+        TruncatedNormal,
+        Uniform,
+        Values,
+    )
+    from initkit.errors import (
+        CommitError,
+        FileError,
+        InitError,
+        NeedError,
+        OptionError,
+        PlanError,
+        PluginError,
+    )
+    from initkit.hookspec import hookimpl
+    from initkit.items import Fill, Item, Job, Keep, Output, Set
+    from initkit.jobs import JobContext
+    from initkit.plugins import recipes
+    from initkit.report import Entry, Report
+    from initkit.slots import Slot
+    from initkit.streams import Stream
 
 __version__ = "0.1.0"
-__all__ = ["InitError"]
+
+_HOMES = {
+    "initkit._apply": ("apply", "plan"),
+    "initkit._load": ("Loaded", "load"),
+    "initkit._plan": ("Plan",),
+    "initkit._recipe": ("Recipe", "recipe"),
+    "initkit._save": ("save", "write_report"),
+    "initkit.cards": ("Card", "Need"),
+    "initkit.draws": (
+        "Blocks",
+        "Constant",
+        "Draw",
+        "LogUniform",
+        "Normal",
+        "Orthogonal",
+        "Rows",
+        "TruncatedNormal",
+        "Uniform",
+        "Values",
+    ),
+    "initkit.errors": (
+        "CommitError",
+        "FileError",
+        "InitError",
+        "NeedError",
+        "OptionError",
+        "PlanError",
+        "PluginError",
+    ),
+    "initkit.hookspec": ("hookimpl",),
+    "initkit.items": ("Fill", "Item", "Job", "Keep", "Output", "Set"),
+    "initkit.jobs": ("JobContext",),
+    "initkit.plugins": ("recipes",),
+    "initkit.report": ("Entry", "Report"),
+    "initkit.slots": ("Slot",),
+    "initkit.streams": ("Stream",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022
+    "apply",
+    "load",
+    "plan",
+    "recipe",
+    "recipes",
+    "save",
+    "write_report",
+    "Blocks",
+    "Card",
+    "CommitError",
+    "Constant",
+    "Draw",
+    "Entry",
+    "FileError",
+    "Fill",
+    "InitError",
+    "Item",
+    "Job",
+    "JobContext",
+    "Keep",
+    "Loaded",
+    "LogUniform",
+    "Need",
+    "NeedError",
+    "Normal",
+    "OptionError",
+    "Orthogonal",
+    "Output",
+    "Plan",
+    "PlanError",
+    "PluginError",
+    "Recipe",
+    "Report",
+    "Rows",
+    "Set",
+    "Slot",
+    "Stream",
+    "TruncatedNormal",
+    "Uniform",
+    "Values",
+    "hookimpl",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'initkit' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

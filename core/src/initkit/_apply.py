@@ -1,0 +1,236 @@
+"""Plan recipes for a model, and apply them: all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from initkit._check import Narrowing, checked_items
+from initkit._commit import Commit
+from initkit._guard import random_state
+from initkit._journal import Journal
+from initkit._names import unwrapped
+from initkit._plan import Plan, Section
+from initkit._recipe import Recipe, needs_of, recipe
+from initkit.errors import CommitError, InitError, NeedError, OptionError, PlanError, did_you_mean, listed
+from initkit.jobs import Progress
+from initkit.plugins import registry
+from initkit.report import Report, described
+from initkit.slots import Slots, slots_of
+
+Recipes = str | Recipe | Sequence[str | Recipe]
+
+
+def plan(
+    model: Any,
+    recipes: Recipes,
+    *,
+    only: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    **needs: Any,
+) -> Plan:
+    """Say what recipes would write. Writes nothing and runs no job.
+
+    Args:
+        model: an ``nn.Module``, or any subject that an installed plugin knows.
+        recipes: an id, a recipe, or several in order; each is planned on the model as it is now.
+        only: globs over tensor names; nothing else may be written.
+        exclude: globs over tensor names that may not be written.
+        needs: the data that the recipes ask for.
+
+    Raises:
+        InitError: an unknown recipe or keyword, data that is missing, or a plan that does not fit the model.
+    """
+    run = _Run(model, recipes, only, exclude, needs)
+    return Plan([run.section(one) for one in run.recipes], run.slots, type(run.model).__name__)
+
+
+def apply(
+    model: Any,
+    recipes: Recipes,
+    *,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    only: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    rollback: bool = True,
+    progress: Progress | None = None,
+    **needs: Any,
+) -> Report:
+    """Plan, check and write recipes: everything or nothing.
+
+    Args:
+        model: an ``nn.Module``, or any subject that an installed plugin knows. Wrappers such as DDP's are seen
+            through.
+        recipes: an id, a recipe, or several in order, each planned on the result of the one before.
+        seed: of the random streams, 0..2⁶⁴-1.
+        device: where heavy work runs and meta tensors are made: ``"cpu"``, ``"cuda"``, ``"auto"`` (CUDA when
+            there is one); None is the model's own device.
+        only: globs over tensor names; nothing else is written.
+        exclude: globs over tensor names that are not written.
+        rollback: whether to hold copies so that a failure restores the model. False saves their memory; a failure
+            then leaves the model half written, and says so.
+        progress: called as ``progress(iterable, words, total)``; returns what to iterate over.
+        needs: the data that the recipes ask for.
+
+    Returns:
+        What was written, kept and left.
+
+    Raises:
+        InitError: as :func:`plan`; or writing failed. The model, attributes included, is as it was before.
+    """
+    _check_seed(seed)
+    run = _Run(model, recipes, only, exclude, needs)
+    where = _device(device, run.slots)
+    sections = _planned_ahead(run)
+    _check_meta(run, sections)
+    report = Report(type(run.model).__name__, seed, [described(one) for one in run.recipes])
+    with Journal(keep=rollback) as journal:
+        commit = Commit(run.slots, report, journal, where, progress)
+        try:
+            _write_all(run, sections, commit)
+            report.close(run.slots)
+        except BaseException as error:
+            journal.rollback()
+            if journal.wrote and not rollback and isinstance(error, Exception):
+                raise CommitError(f"the model is half written, since rollback=False: {error}") from error
+            raise
+    return report
+
+
+def _write_all(run: _Run, sections: list[Section | None], commit: Commit) -> None:
+    changed = False
+    for one, ahead in zip(run.recipes, sections, strict=True):
+        section = run.section(one) if ahead is None or changed or one.reads_values else ahead
+        commit.write(section)
+        if section.changes_structure():
+            changed = True
+            commit.slots = run.slots = slots_of(run.model)
+
+
+class _Run:
+    """The recipes of one call, the data they share and the slots of the model."""
+
+    def __init__(
+        self, model: Any, recipes: Recipes, only: Sequence[str], exclude: Sequence[str], needs: dict[str, Any]
+    ) -> None:
+        self.recipes = _recipes(recipes)
+        _check_needs(self.recipes, needs)
+        self.model = unwrapped(model)
+        self.slots: Slots = slots_of(self.model)
+        self._narrowing = Narrowing(_globs(only, "only"), _globs(exclude, "exclude"))
+        self._narrowing.check(self.slots)
+        self._needs = needs
+
+    def section(self, one: Recipe) -> Section:
+        """Plan one recipe on the model as it is now, and check its items."""
+        one.check()
+        wanted = needs_of(one)
+        given = {name: self._needs[name] for name in wanted.all if name in self._needs}
+        with random_state(), torch.no_grad():
+            items = list(one.plan(self.model, **given))
+        return Section(one, checked_items(one, items, self.slots, self._narrowing))
+
+
+def _planned_ahead(run: _Run) -> list[Section | None]:
+    """Plan every recipe before anything is written, so that a late mistake costs nothing.
+
+    A recipe that only fits the model as an earlier one leaves it (resized, attributes set) gets None: it is planned
+    at its turn.
+    """
+    sections: list[Section | None] = []
+    changes = False
+    for one in run.recipes:
+        try:
+            section = run.section(one)
+        except InitError:
+            if not changes:
+                raise
+            sections.append(None)
+        else:
+            sections.append(section)
+            changes = changes or section.changes_structure()
+    return sections
+
+
+def _recipes(recipes: Recipes) -> list[Recipe]:
+    listed_recipes = [recipes] if isinstance(recipes, (str, Recipe)) else list(recipes)
+    if not listed_recipes:
+        raise OptionError("give at least one recipe")
+    made = []
+    for one in listed_recipes:
+        if isinstance(one, str):
+            one = recipe(one)
+        if not isinstance(one, Recipe):
+            hint = "; make an instance of it" if isinstance(one, type) and issubclass(one, Recipe) else ""
+            raise OptionError(f"{one!r} is no recipe: give an id such as 'gnn/virgo' or a Recipe{hint}")
+        made.append(one)
+    return made
+
+
+def _check_needs(recipes: list[Recipe], needs: dict[str, Any]) -> None:
+    known = {name for one in recipes for name in needs_of(one).all}
+    for name in needs:
+        if name not in known:
+            ids = listed(one.id for one in recipes)
+            asks = listed(sorted(known)) or "nothing"
+            raise NeedError(f"unknown keyword {name!r}{did_you_mean(name, known)}; {ids} asks for {asks}")
+    for one in recipes:
+        for name in needs_of(one).required:
+            if needs.get(name) is None:
+                help_text = _need_help(one, name)
+                raise NeedError(
+                    f"recipe {one.id} needs {name!r}{help_text}: give it as the keyword {name}=..., "
+                    f"or define the name {name!r} in model.py"
+                )
+
+
+def _need_help(one: Recipe, name: str) -> str:
+    card = next((card for card in registry().cards() if card.id == one.id), None)
+    words = next((need.help for need in card.needs if need.name == name), "") if card else ""  # type: ignore[union-attr]
+    return f" ({words})" if words else ""
+
+
+def _check_seed(seed: object) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
+        raise OptionError(f"seed {seed!r}: a seed is an int from 0 to 2**64 - 1")
+
+
+def _globs(globs: Sequence[str], word: str) -> tuple[str, ...]:
+    found = (globs,) if isinstance(globs, str) else tuple(globs)
+    if not all(isinstance(glob, str) for glob in found):
+        raise OptionError(f"{word}={globs!r}: give globs over tensor names, such as 'conv*.weight'")
+    return found
+
+
+def _device(device: str | torch.device | None, slots: Slots) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device is None:
+        own = next((slot.device for slot in slots.values() if not slot.is_meta()), None)
+        return own if own is not None else torch.device("cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise OptionError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
+    if found.type == "meta":
+        raise OptionError("device 'meta' holds no numbers; give 'cpu' or 'cuda'")
+    return found
+
+
+def _check_meta(run: _Run, sections: list[Section | None]) -> None:
+    """A meta tensor that nobody fills would stay without numbers."""
+    if any(section is None for section in sections):
+        return
+    filled = {fill.name for fill in Plan([s for s in sections if s is not None], run.slots, "").fills}
+    hollow = [name for name, slot in run.slots.items() if slot.is_meta() and name not in filled]
+    reached = {original for name in filled for original in run.slots[name].originals}
+    hollow = [name for name in hollow if name not in reached and not run.slots[name].originals]
+    if hollow:
+        raise PlanError(
+            f"{listed(hollow)} on the meta device would be left without values; add a recipe that fills them "
+            "(one whose rule is torch's own default), or materialise them first"
+        )

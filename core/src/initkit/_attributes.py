@@ -1,0 +1,26 @@
+"""Attributes of a subject by dotted path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from initkit._names import unwrapped
+from initkit.errors import PlanError, did_you_mean
+
+
+def attribute_owner(subject: Any, path: str, where: str) -> tuple[Any, str]:
+    """Return the object that holds the last attribute of ``path``, and that attribute's name.
+
+    Raises:
+        PlanError: a part of the path does not exist.
+    """
+    *above, name = path.split(".")
+    owner = unwrapped(subject)
+    for i, part in enumerate([*above, name]):
+        if not hasattr(owner, part):
+            known = [word for word in dir(owner) if not word.startswith("_")]
+            so_far = ".".join(above[:i]) or type(owner).__name__
+            raise PlanError(f"{where}: {so_far} has no attribute {part!r}{did_you_mean(part, known)}")
+        if i < len(above):
+            owner = unwrapped(getattr(owner, part))
+    return owner, name

@@ -1,0 +1,185 @@
+"""Write a plan's items, in order, with a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from initkit._attributes import attribute_owner
+from initkit._guard import random_state
+from initkit._journal import Journal, Undo
+from initkit._plan import Section
+from initkit._stats import statistics
+from initkit.draws.base import Draw
+from initkit.errors import CommitError, listed
+from initkit.items import Fill, Job, Keep, Output, Set
+from initkit.jobs import JobContext, Progress
+from initkit.report import Entry, Report
+from initkit.slots import Slot, Slots
+from initkit.streams import Stream
+
+
+class Commit:
+    """One run's writing: sections one after the other, all under one journal.
+
+    Args:
+        slots: of the subject.
+        report: grows with each write.
+        journal: records how to undo each write.
+        device: where heavy work runs and meta tensors are made.
+        progress: shows how far it is, or None.
+    """
+
+    def __init__(
+        self, slots: Slots, report: Report, journal: Journal, device: torch.device, progress: Progress | None
+    ) -> None:
+        self.slots, self.report, self.journal, self.device, self.progress = (
+            slots,
+            report,
+            journal,
+            device,
+            progress,
+        )
+
+    def write(self, section: Section) -> None:
+        """Run the section's jobs and write its items, in order."""
+        writer = _SectionWriter(self, section)
+        items = list(section.items)
+        for item in items if self.progress is None else self.progress(items, section.recipe.id, len(items)):
+            if isinstance(item, Fill):
+                writer.fill(item)
+            elif isinstance(item, Keep):
+                self.report.reasons.setdefault(item.name, item.why)
+            elif isinstance(item, Set):
+                self._set(item)
+            elif isinstance(item, Output):
+                writer.output(item)
+            else:
+                writer.run(item)
+
+    def _set(self, item: Set) -> None:
+        owner, name = attribute_owner(self.slots.subject, item.path, "set")
+
+        def snapshot() -> Undo:
+            # An attribute may live in the class: then undoing means to remove the instance's own.
+            own = vars(owner) if hasattr(owner, "__dict__") else {}
+            if name not in own and not isinstance(getattr(type(owner), name, None), property):
+                return lambda: delattr(owner, name)
+            before = getattr(owner, name)
+            return lambda: setattr(owner, name, before)
+
+        self.journal.write(snapshot, lambda: setattr(owner, name, item.value))
+        self.report.sets.append(item)
+
+
+class _SectionWriter:
+    """The writing of one recipe's items; holds the results of its jobs."""
+
+    def __init__(self, commit: Commit, section: Section) -> None:
+        self._commit, self._recipe = commit, section.recipe
+        self._results: dict[str, Mapping[str, torch.Tensor]] = {}
+
+    def run(self, job: Job) -> None:
+        commit = self._commit
+        report = commit.report
+        context = JobContext(
+            job.name,
+            commit.slots.subject,
+            commit.slots,
+            commit.journal,
+            report.notes,
+            report.seed,
+            commit.device,
+            commit.progress,
+        )
+        # Libraries that draw from global random state inside a job are fed from the job's own stream.
+        with random_state(context.stream("global").integer_seed()):
+            results = job.fn(context)
+        if not isinstance(results, Mapping) or not all(isinstance(v, torch.Tensor) for v in results.values()):
+            raise CommitError(f"recipe {self._recipe.id}, job {job.name!r}: it must return tensors by key")
+        self._results[job.name] = results
+
+    def fill(self, fill: Fill) -> None:
+        commit, slot = self._commit, self._commit.slots[fill.name]
+        shape = fill.resize or fill.shape or slot.shape
+        where = f"recipe {self._recipe.id}, {slot.name} {tuple(shape)}"
+        current = slot.read() if fill.draw.reads_current and slot.present else None
+        value = self._sample(fill.draw, shape, slot.dtype, slot.name, current, where)
+        before = tuple(slot.shape)
+        commit.journal.write(slot.snapshot, lambda: slot.write(value, commit.device))
+        self._report(fill, slot, value, before)
+
+    def _report(self, fill: Fill, slot: Slot, value: torch.Tensor, before: tuple[int, ...]) -> None:
+        entries = self._commit.report.entries
+        earlier = entries.get(slot.name)
+        chain: tuple[dict[str, str], ...] = ()
+        if earlier is not None:
+            chain = (*earlier.chain, {"recipe": earlier.recipe, "draw": earlier.draw, "why": earlier.why})
+        entries[slot.name] = Entry(
+            name=slot.name,
+            shape=tuple(value.shape),
+            dtype=_dtype(slot.dtype),
+            draw=fill.draw.describe(),
+            why=fill.why,
+            recipe=self._recipe.id,
+            statistics=statistics(value),
+            frozen=slot.frozen,
+            aliases=slot.aliases,
+            resized_from=before if before != tuple(value.shape) else None,
+            chain=chain,
+        )
+
+    def output(self, output: Output) -> None:
+        where = f"recipe {self._recipe.id}, output {output.name!r}"
+        report = self._commit.report
+        if output.name in report.outputs:
+            raise CommitError(f"{where}: an earlier recipe of this run has made an output of that name")
+        shape = None if output.shape is None else tuple(output.shape)
+        value = self._sample(output.draw, shape, output.dtype, f"outputs/{output.name}", None, where)
+        report.outputs[output.name] = value
+        report.output_entries[output.name] = Entry(
+            name=output.name,
+            shape=tuple(value.shape),
+            dtype=_dtype(value.dtype),
+            draw=output.draw.describe(),
+            why=output.why,
+            recipe=self._recipe.id,
+            statistics=statistics(value),
+        )
+
+    def _sample(
+        self,
+        draw: Draw,
+        shape: tuple[int, ...] | Any,
+        dtype: torch.dtype,
+        name: str,
+        current: torch.Tensor | None,
+        where: str,
+    ) -> torch.Tensor:
+        ready = draw.resolve(lambda job, key: self._result(job, key, where))
+        if shape is None:
+            shape = tuple(ready.tensor.shape)  # type: ignore[attr-defined]
+        if ready is not draw:
+            problem = ready.problem(shape, dtype)
+            if problem:
+                raise CommitError(f"{where}: {problem}")
+        stream = Stream(self._commit.report.seed, name)
+        value = ready.sample(shape, dtype, stream, current=current, device=self._commit.device)
+        if tuple(value.shape) != tuple(shape) or value.dtype != dtype:
+            raise CommitError(f"{where}: {draw.describe()} gave shape {tuple(value.shape)} and {value.dtype}")
+        if not bool(torch.isfinite(value).all()):
+            count = int((~torch.isfinite(value)).sum())
+            raise CommitError(f"{where}: {draw.describe()} holds {count} NaN or infinite values; nothing was changed")
+        return value
+
+    def _result(self, job: Job, key: str, where: str) -> torch.Tensor:
+        results = self._results[job.name]
+        if key not in results:
+            raise CommitError(f"{where}: job {job.name!r} gave no {key!r}; it gave {listed(results) or 'nothing'}")
+        return results[key].detach()
+
+
+def _dtype(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,80 @@
+"""The hook specifications: everything that a plugin can give to initkit.
+
+A plugin is a light module named by an entry point in the group ``initkit``::
+
+    [project.entry-points.initkit]
+    gnn = "initkit_gnn.plugin"
+
+The module holds functions marked with :data:`hookimpl`. Our own plugins use the same door as strangers'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from initkit.cards import Card
+    from initkit.slots import Slot
+
+PROJECT = "initkit"
+API_VERSION = 1
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Initializer:
+    """What a plugin may implement. Every hook is optional but ``initkit_recipes``."""
+
+    @hookspec
+    def initkit_recipes(self) -> Iterable[Card]:
+        """Return the cards of the plugin's recipes, in order of preference.
+
+        Example::
+
+            @hookimpl
+            def initkit_recipes():
+                return [Card("virgo", "initkit_gnn.virgo:Virgo", "Variance-stable message passing.")]
+        """
+        raise NotImplementedError
+
+    @hookspec
+    def initkit_probes(self) -> Iterable[Any]:
+        """Return the plugin's probes: measurements that ``initkit inspect`` offers.
+
+        Example::
+
+            @hookimpl
+            def initkit_probes():
+                return [dirichlet_energy]
+        """
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def initkit_slots(self, model: Any) -> Iterable[Slot] | None:
+        """Return the slots of a subject that torch does not know, or None when it is not yours.
+
+        For an ``nn.Module`` the returned slots replace those of the same name and leave the others.
+
+        Example::
+
+            @hookimpl
+            def initkit_slots(model):
+                return estimator_slots(model) if hasattr(model, "startprob_") else None
+        """
+        raise NotImplementedError
+
+    @hookspec
+    def initkit_example(self) -> str:
+        """Return the path of a runnable ``model.py`` inside the plugin's package.
+
+        Example::
+
+            @hookimpl
+            def initkit_example():
+                return str(Path(__file__).with_name("example.py"))
+        """
+        raise NotImplementedError

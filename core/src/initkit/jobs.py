@@ -1,0 +1,110 @@
+"""What a job is given when it runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+from initkit._guard import undisturbed
+from initkit._journal import Journal
+from initkit.draws.base import Draw
+from initkit.errors import CommitError
+from initkit.slots import Slots
+from initkit.streams import Stream
+
+if TYPE_CHECKING:
+    from initkit.report import Notes
+
+_T = TypeVar("_T")
+Progress = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
+
+
+class JobContext:
+    """A job's view of the run: the model as filled so far, streams, notes and journalled writes.
+
+    Attributes:
+        model: the subject without outer wrappers, as filled so far. Change it through :meth:`write` alone.
+        device: where heavy work belongs.
+        seed: of the run.
+    """
+
+    def __init__(
+        self,
+        job: str,
+        model: Any,
+        slots: Slots,
+        journal: Journal,
+        notes: Notes,
+        seed: int,
+        device: torch.device,
+        progress: Progress | None,
+    ) -> None:
+        self.model = model
+        self.device = device
+        self.seed = seed
+        self._job, self._slots, self._journal, self._notes, self._progress = (
+            job,
+            slots,
+            journal,
+            notes,
+            progress,
+        )
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the model in eval mode without autograd; buffers and random state are restored."""
+        with self.undisturbed() as model:
+            return model(*args, **kwargs)
+
+    def undisturbed(self, *, train: bool = False, grad: bool = False) -> contextlib.AbstractContextManager[Any]:
+        """Context in which the model may run; its modes, buffers, gradients and random state are restored.
+
+        To train, run a copy of the parameters through ``torch.func.functional_call`` inside it.
+        """
+        return undisturbed(self.model, train=train, grad=grad)
+
+    def stream(self, tag: str) -> Stream:
+        """The job's own stream ``job:NAME#tag``."""
+        return Stream(self.seed, f"job:{self._job}#{tag}")
+
+    def sample(
+        self, draw: Draw, name: str, shape: Sequence[int] | None = None, dtype: torch.dtype | None = None
+    ) -> torch.Tensor:
+        """Sample a draw as a fill of tensor ``name`` would.
+
+        Args:
+            draw: what to sample.
+            name: names the stream; where a tensor has that name, it gives the defaults below.
+            shape: of the sample; None is the tensor's.
+            dtype: of the sample; None is the tensor's, or float32.
+        """
+        slot = self._slots[name] if name in self._slots else None
+        if shape is None:
+            if slot is None:
+                raise CommitError(f"job {self._job!r} samples {name!r}, which is no tensor: give a shape")
+            shape = slot.shape
+        wanted = dtype or (slot.dtype if slot is not None else torch.float32)
+        problem = draw.problem(shape, wanted)
+        if problem:
+            raise CommitError(f"job {self._job!r}, sample for {name} {tuple(shape)}: {problem}")
+        stream = Stream(self.seed, slot.name if slot is not None else name)
+        return draw.sample(shape, wanted, stream, device=self.device)
+
+    def read(self, name: str) -> torch.Tensor:
+        """A copy of a tensor's present value."""
+        return self._slots.find(name, f"job {self._job!r}").read().clone()
+
+    def write(self, name: str, value: torch.Tensor) -> None:
+        """Write a tensor of the model for the job's own use; rolled back if anything fails later."""
+        slot = self._slots.find(name, f"job {self._job!r}")
+        self._journal.write(slot.snapshot, lambda: slot.write(value.to(slot.dtype), self.device))
+
+    def progress(self, iterable: Iterable[_T], words: str, total: int | None = None) -> Iterable[_T]:
+        """Iterate while showing how far it is, where somebody looks."""
+        return iterable if self._progress is None else self._progress(iterable, words, total)
+
+    def note(self, key: str, table: Any) -> None:
+        """Add a table to the report: a list of rows (dicts) or any JSON value."""
+        self._notes.add(key, table)

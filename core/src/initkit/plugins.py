@@ -1,0 +1,190 @@
+"""Discovery: find the installed plugins, and keep a broken one from harming the others."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pluggy
+
+from initkit.cards import Card
+from initkit.errors import PluginError, did_you_mean, listed
+from initkit.hookspec import PROJECT, Initializer
+
+GROUP = "initkit"
+SELECT = "INITKIT_PLUGINS"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One installed plugin; ``cause`` says why it is broken, None when it works."""
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+    cards: tuple[Card, ...] = ()
+    hooks: tuple[str, ...] = ()
+    cause: str | None = None
+
+    @property
+    def broken(self) -> bool:
+        """Whether the plugin cannot be used."""
+        return self.cause is not None
+
+
+@dataclass
+class Registry:
+    """The plugins of this process, and the pluggy manager that calls their hooks."""
+
+    manager: pluggy.PluginManager
+    plugins: tuple[Plugin, ...] = field(default=())
+
+    def cards(self) -> list[Card]:
+        """Cards of every working plugin, in order of plugin name and then of preference."""
+        return [card for plugin in self.plugins for card in plugin.cards]
+
+    def plugin(self, name: str) -> Plugin:
+        """Return a working plugin.
+
+        Raises:
+            PluginError: it is not installed, or broken.
+        """
+        for plugin in self.plugins:
+            if plugin.name == name:
+                if plugin.cause is not None:
+                    raise PluginError(
+                        f"plugin {name!r} ({plugin.distribution} {plugin.version}) is broken: {plugin.cause}"
+                    )
+                return plugin
+        names = [plugin.name for plugin in self.plugins]
+        there = f"installed are {listed(names)}" if names else "no plugin is installed"
+        raise PluginError(f"plugin {name!r} is not installed{did_you_mean(name, names)}; {there}")
+
+    def card(self, recipe_id: str) -> Card:
+        """Return the card of ``"plugin/name"``.
+
+        Raises:
+            PluginError: there is no such recipe, or its plugin is broken.
+        """
+        plugin_name, slash, name = recipe_id.partition("/")
+        if not slash:
+            ids = [card.id for card in self.cards()]
+            same = [card.id for card in self.cards() if card.name == recipe_id]
+            hint = f"; did you mean {same[0]!r}?" if same else did_you_mean(recipe_id, ids)
+            raise PluginError(f"recipe {recipe_id!r}: a recipe's id reads 'plugin/name'{hint}")
+        plugin = self.plugin(plugin_name)
+        for card in plugin.cards:
+            if card.name == name:
+                return card
+        names = [card.name for card in plugin.cards]
+        raise PluginError(
+            f"plugin {plugin_name!r} has no recipe {name!r}{did_you_mean(name, names)}; it has {listed(names, 30)}"
+        )
+
+    def card_of(self, target: str) -> Card | None:
+        """The card whose target is ``"module:Class"``, if an installed plugin has one."""
+        return next((card for card in self.cards() if card.target == target), None)
+
+
+def recipes() -> list[Card]:
+    """Return the cards of every installed recipe, ordered by plugin and then by preference."""
+    return registry().cards()
+
+
+@functools.cache
+def registry() -> Registry:
+    """Discover the installed plugins once a process.
+
+    ``INITKIT_PLUGINS=a,b`` selects plugins by name; empty text selects none. A plugin that cannot be used is kept
+    in the list with its cause and leaves every other plugin working.
+    """
+    return discover(_entry_points())
+
+
+def discover(entry_points: Iterable[importlib.metadata.EntryPoint]) -> Registry:
+    """Load each entry point on its own and check what it gives."""
+    points = sorted(entry_points, key=lambda point: (point.name, point.value, _distribution(point)[0]))
+    counts = Counter(point.name for point in points)
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(Initializer)
+    found = []
+    for point in points:
+        distribution, version = _distribution(point)
+        plugin = Plugin(point.name, point.value, distribution, version)
+        if counts[point.name] > 1:
+            rivals = sorted({" ".join(_distribution(other)) for other in points if other.name == point.name})
+            cause = f"several distributions offer a plugin {point.name!r}: {', '.join(rivals)}; uninstall all but one"
+            found.append(replace(plugin, cause=cause))
+        else:
+            found.append(_load(manager, plugin, point))
+    return Registry(manager, tuple(found))
+
+
+def _entry_points() -> Sequence[importlib.metadata.EntryPoint]:
+    points = tuple(importlib.metadata.entry_points(group=GROUP))
+    selection = os.environ.get(SELECT)
+    if selection is None:
+        return points
+    wanted = {name.strip() for name in selection.split(",") if name.strip()}
+    unknown = wanted - {point.name for point in points}
+    if unknown:
+        known = sorted({point.name for point in points})
+        raise PluginError(
+            f"{SELECT} names {listed(sorted(unknown))}, which is not installed"
+            f"{did_you_mean(min(unknown), known)}; installed are {listed(known) or 'none'}"
+        )
+    return tuple(point for point in points if point.name in wanted)
+
+
+def _distribution(point: importlib.metadata.EntryPoint) -> tuple[str, str]:
+    dist = point.dist
+    return (dist.name, dist.version) if dist is not None else ("unknown", "unknown")
+
+
+def _load(manager: pluggy.PluginManager, plugin: Plugin, point: importlib.metadata.EntryPoint) -> Plugin:
+    try:
+        module = point.load()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
+        return replace(plugin, cause=_cause("import fails", error))
+    try:
+        manager.register(module, name=plugin.name)
+        manager.check_pending()
+    except (pluggy.PluginValidationError, ValueError) as error:
+        if manager.is_registered(module):
+            manager.unregister(module)
+        return replace(plugin, cause=_cause("does not fit the hook specification", error))
+    try:
+        cards = _cards(manager, module, plugin.name)
+    except (Exception, SystemExit) as error:  # noqa: BLE001
+        manager.unregister(module)
+        return replace(plugin, cause=_cause("initkit_recipes fails", error))
+    hooks = tuple(sorted(caller.name for caller in manager.get_hookcallers(module) or ()))
+    return replace(plugin, cards=cards, hooks=hooks)
+
+
+def _cards(manager: pluggy.PluginManager, module: Any, name: str) -> tuple[Card, ...]:
+    others = [other for other in manager.get_plugins() if other is not module]
+    results = manager.subset_hook_caller("initkit_recipes", remove_plugins=others)()
+    if not results:
+        raise PluginError("the module has no function initkit_recipes marked with @hookimpl")
+    cards = results[0]
+    if isinstance(cards, (str, bytes, dict)) or not isinstance(cards, Iterable):
+        raise PluginError(f"it must return a list of initkit.Card, not {type(cards).__name__}")
+    cards = list(cards)
+    for card in cards:
+        if not isinstance(card, Card):
+            raise PluginError(f"it must return a list of initkit.Card, but holds {type(card).__name__}")
+    twice = [card_name for card_name, count in Counter(card.name for card in cards).items() if count > 1]
+    if twice:
+        raise PluginError(f"two cards share the name {twice[0]!r}")
+    return tuple(replace(card, plugin=name) for card in cards)
+
+
+def _cause(what: str, error: BaseException) -> str:
+    return f"{what}: {type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
