@@ -1,0 +1,202 @@
+"""Square sparse matrices to multiply vectors with: SciPy on the CPU, torch's CSR on an accelerator.
+
+Vectors are float64 tensors on the matrix's device, so norms that are rounded to 7 significant digits agree
+between machines. Both backends store each entry once: duplicated edges are summed when the matrix is built.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+_SHIFT = 32  # an edge's sort key is target * 2**32 + source
+INDEX_LIMIT = 2**31
+
+
+class Csr(Protocol):
+    """A sparse ``size`` x ``size`` matrix of float64 entries."""
+
+    size: int
+    device: torch.device
+
+    def dot(self, v: Tensor) -> Tensor:
+        """Multiply: ``A v``."""
+
+    def dot_t(self, v: Tensor) -> Tensor:
+        """Multiply by the transpose: ``A^T v``."""
+
+    def squared(self) -> Csr:
+        """Square every entry."""
+
+    def diagonal(self) -> Tensor:
+        """Return the diagonal."""
+
+    def row_sums(self) -> Tensor:
+        """Return the sum of every row."""
+
+    def symmetric(self) -> bool:
+        """Tell whether the matrix equals its transpose."""
+
+
+class ScipyCsr:
+    """A matrix in main memory.
+
+    One thread multiplies, so results do not depend on the number of threads. The transposed product reads the
+    same three arrays column-wise (SciPy's ``csc_matvec``): a second, transposed copy would save no time.
+    """
+
+    def __init__(self, matrix: sp.csr_array) -> None:
+        self.size: int = matrix.shape[0]
+        self.device = torch.device("cpu")
+        self._matrix = matrix
+        self._transpose = matrix.T
+        self._ones = bool((matrix.data == 1).all())
+
+    def dot(self, v: Tensor) -> Tensor:
+        """Multiply: ``A v``."""
+        return torch.from_numpy(self._matrix @ v.numpy())
+
+    def dot_t(self, v: Tensor) -> Tensor:
+        """Multiply by the transpose: ``A^T v``."""
+        return torch.from_numpy(self._transpose @ v.numpy())
+
+    def squared(self) -> ScipyCsr:
+        """Square every entry; a matrix of ones is its own square."""
+        if self._ones:
+            return self
+        matrix = self._matrix
+        return ScipyCsr(sp.csr_array((np.square(matrix.data), matrix.indices, matrix.indptr), shape=matrix.shape))
+
+    def diagonal(self) -> Tensor:
+        """Return the diagonal."""
+        return torch.from_numpy(self._matrix.diagonal())
+
+    def row_sums(self) -> Tensor:
+        """Return the sum of every row."""
+        if self._ones:
+            return torch.from_numpy(np.diff(self._matrix.indptr).astype(np.float64))
+        return self.dot(torch.ones(self.size, dtype=torch.float64))
+
+    def symmetric(self) -> bool:
+        """Compare ``A q`` with ``A^T q`` for one random vector of integers (Freivalds' check).
+
+        Exact in float64 for integer entries, but for a chance below 2^-19 that unequal matrices pass; other
+        entries count as equal within 1e-9 of their row's sum, which is below what later rounding keeps.
+        """
+        probe = np.random.default_rng(0).integers(1, 2**20, self.size).astype(np.float64)
+        rows, columns = self._matrix @ probe, self._transpose @ probe
+        if bool((self._matrix.data == np.rint(self._matrix.data)).all()):
+            return bool(np.array_equal(rows, columns))
+        return bool(np.allclose(rows, columns, rtol=1e-9, atol=0.0))
+
+
+class TorchCsr:
+    """A matrix on any torch device; the transposed copy is built when it is first asked for."""
+
+    def __init__(self, source: Tensor, target: Tensor, value: Tensor | None, size: int) -> None:
+        self.size = size
+        self.device = source.device
+        key, order = torch.sort(_keys(source, target), stable=True)
+        key, group, count = torch.unique_consecutive(key, return_inverse=True, return_counts=True)
+        if value is None:
+            self._values = count.to(torch.float64)
+        else:
+            self._values = torch.zeros(len(key), dtype=torch.float64, device=self.device)
+            self._values.index_add_(0, group, value.to(torch.float64)[order])
+        starts = torch.arange(size + 1, dtype=torch.int64, device=self.device) << _SHIFT
+        index = torch.int32 if max(size, len(key)) < INDEX_LIMIT else torch.int64
+        self._rows = torch.searchsorted(key, starts).to(index)
+        self._columns = (key & (2**_SHIFT - 1)).to(index)
+        self._key = key
+        self._matrix = self._csr()
+        self._transposed: TorchCsr | None = None
+
+    def _csr(self) -> Tensor:
+        with warnings.catch_warnings():  # torch calls its CSR layout a beta
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.sparse_csr_tensor(self._rows, self._columns, self._values, (self.size, self.size))
+
+    def dot(self, v: Tensor) -> Tensor:
+        """Multiply: ``A v``."""
+        return torch.mv(self._matrix, v)
+
+    def dot_t(self, v: Tensor) -> Tensor:
+        """Multiply by the transpose: ``A^T v``."""
+        if self._transposed is None:
+            swapped = TorchCsr(self._key >> _SHIFT, self._columns, self._values, self.size)
+            self._transposed = self if self._equal(swapped) else swapped
+        return self._transposed.dot(v)
+
+    def _equal(self, other: TorchCsr) -> bool:
+        return torch.equal(self._key, other._key) and torch.equal(self._values, other._values)
+
+    def squared(self) -> TorchCsr:
+        """Square every entry."""
+        return TorchCsr(self._columns, self._key >> _SHIFT, self._values.square(), self.size)
+
+    def diagonal(self) -> Tensor:
+        """Return the diagonal."""
+        on = (self._key >> _SHIFT) == (self._key & (2**_SHIFT - 1))
+        found = torch.zeros(self.size, dtype=torch.float64, device=self.device)
+        found[self._columns[on].long()] = self._values[on]
+        return found
+
+    def row_sums(self) -> Tensor:
+        """Return the sum of every row."""
+        return self.dot(torch.ones(self.size, dtype=torch.float64, device=self.device))
+
+    def symmetric(self) -> bool:
+        """Tell whether the matrix equals its transpose, entry by entry."""
+        self.dot_t(torch.zeros(self.size, dtype=torch.float64, device=self.device))
+        return self._transposed is self
+
+
+def compress(source: Tensor, target: Tensor, weight: Tensor | None, size: int) -> Csr:
+    """Build the matrix with ``A[target, source]`` from a list of edges in any order.
+
+    Args:
+        source: E node numbers of any integer dtype, below ``size`` < 2^31.
+        target: E node numbers, on the same device.
+        weight: E weights, or None for ones.
+        size: number of nodes.
+
+    Edges named more than once are summed. Indices are int32 where the matrix has fewer than 2^31 entries.
+    """
+    if source.device.type != "cpu":
+        return TorchCsr(source, target, weight, size)
+    if weight is not None:
+        entries = (weight.to(torch.float64).numpy(), (_small(target), _small(source)))
+        return ScipyCsr(sp.coo_array(entries, shape=(size, size)).tocsr())
+    key = _keys(source, target).numpy()
+    key.sort()  # numpy sorts 64-bit integers faster than SciPy scatters edges into rows
+    count: np.ndarray | None = None
+    if bool((key[1:] == key[:-1]).any()):
+        first = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+        count = np.diff(first, append=len(key)).astype(np.float64)
+        key = key[first]
+    index = np.int32 if max(size, len(key)) < INDEX_LIMIT else np.int64
+    rows = np.searchsorted(key, np.arange(size + 1, dtype=np.int64) << _SHIFT).astype(index)
+    # A cast to int32 keeps the low half of the key, which is the source.
+    columns = key.astype(np.int32).astype(index, copy=False)
+    del key
+    data = np.ones(len(columns)) if count is None else count
+    return ScipyCsr(sp.csr_array((data, columns, rows), shape=(size, size)))
+
+
+def _keys(source: Tensor, target: Tensor) -> Tensor:
+    """Return one int64 per edge that sorts by target, then by source."""
+    return target.to(torch.int64, copy=True).mul_(2**_SHIFT).add_(source)
+
+
+def _small(index: Tensor) -> np.ndarray:
+    return index.to(torch.int32).numpy()
+
+
+def total(v: Tensor) -> float:
+    """Return the sum, added in an order that does not depend on the number of threads."""
+    return float(v.numpy().sum()) if v.device.type == "cpu" else float(v.sum())
