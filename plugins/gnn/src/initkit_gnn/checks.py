@@ -73,13 +73,13 @@ def checked_weights(weight: Tensor, edges: Tensor) -> Tensor:
     if math.isnan(low) or math.isinf(low) or math.isinf(high):
         bad = torch.nonzero(~torch.isfinite(weight)).flatten()
         raise NeedError(
-            f"graph: edge_weight holds {_times(len(bad), 'value')} that is NaN or infinite, the first at edge "
+            f"graph: edge_weight holds {_times(len(bad), 'NaN or infinite value')}, the first at edge "
             f"{int(bad[0])}; clean the weights first"
         )
     if low < 0:
         bad = torch.nonzero(weight < 0).flatten()
         raise NeedError(
-            f"graph: edge_weight holds {_times(len(bad), 'negative value')}, the first ({low:.3g} at the least) at "
+            f"graph: edge_weight holds {_times(len(bad), 'negative value')} (the lowest {low:.3g}), the first at "
             f"edge {int(bad[0])}; the variance formulas need weights >= 0"
         )
     return weight
@@ -114,6 +114,6 @@ def check_features(x: Tensor, num_nodes: int) -> None:
         rows = torch.zeros(num_nodes, dtype=torch.bool, device=row.device).index_fill_(0, row[bad], True)
     if count:
         raise NeedError(
-            f"graph: x holds {_times(count, 'value')} NaN or infinite, the first in row {int(rows.nonzero()[0])}; "
+            f"graph: x holds {_times(count, 'NaN or infinite value')}, the first in row {int(rows.nonzero()[0])}; "
             "clean or impute the features first"
         )

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
-from initkit.errors import NeedError, OptionError, PlanError, did_you_mean, listed
+from initkit.errors import NeedError, OptionError, PlanError, listed
 from torch import Tensor
 
 from initkit_gnn.csr import Csr, compress, total
@@ -261,13 +261,13 @@ def operator(graph: Graph, kind: Any, **options: Any) -> Operator:
         make = OPERATORS.get(kind)
         if make is None:
             raise PlanError(
-                f"operator {kind!r} is unknown{did_you_mean(kind, OPERATORS)}; there are {listed(OPERATORS)}"
+                f"operator {kind!r} is unknown; there are {listed(OPERATORS)}"
             )
         known = list(inspect.signature(make).parameters)[1:]
         for name in options:
             if name not in known:
                 raise OptionError(
-                    f"operator {kind!r} has no option {name!r}{did_you_mean(name, known)}; it has {listed(known)}"
+                    f"operator {kind!r} has no option {name!r}; it has {listed(known)}"
                 )
         options = {name: float(value) if isinstance(value, Tensor) else value for name, value in options.items()}
         key = ("operator", kind, repr(sorted(options.items())))

@@ -48,6 +48,12 @@ def parts_of(given: Any, weight_name: str | None, edge_type: tuple[str, str, str
         return _of_hetero(given, weight_name, edge_type)
     if edge_type is not None:
         raise NeedError(f"graph: edge_type={edge_type!r} goes with HeteroData, not with {type(given).__name__}")
+    if isinstance(given, Mapping) and not type(given).__module__.startswith("networkx"):
+        return _of_mapping(given, weight_name)
+    if hasattr(given, "edge_index") or hasattr(given, "adj_t"):
+        return _of_data(given, weight_name)
+    if weight_name is not None:
+        raise NeedError(f"graph: edge_weight={weight_name!r}, but a {type(given).__name__} has no named attributes")
     if type(given).__module__.startswith("networkx"):
         return _of_networkx(given)
     if isinstance(given, Tensor) and given.layout != torch.strided:
@@ -58,10 +64,6 @@ def parts_of(given: Any, weight_name: str | None, edge_type: tuple[str, str, str
         return {"edge_index": given}
     if isinstance(given, tuple):
         return {"edge_index": given[0], "edge_weight": given[1]}
-    if isinstance(given, Mapping):
-        return _of_mapping(given, weight_name)
-    if hasattr(given, "edge_index") or hasattr(given, "adj_t"):
-        return _of_data(given, weight_name)
     raise NeedError(
         f"graph: cannot read a {type(given).__name__}; give a PyG Data, an edge_index of shape (2, E), "
         "the pair (edge_index, edge_weight), or a SciPy or torch sparse adjacency matrix"
@@ -162,7 +164,8 @@ def _of_entries(edges: Tensor, value: Tensor, size: int) -> dict[str, Any]:
 def as_tensor(given: Any, name: str) -> Tensor:
     """Return a tensor or array as a plain tensor, without a copy where that is possible."""
     if isinstance(given, Tensor):
-        return given.detach().as_subclass(Tensor)
+        plain = given.detach()
+        return plain if type(plain) is Tensor else plain.as_subclass(Tensor)
     try:
         array = np.asarray(given)
         if array.dtype.kind == "u":
