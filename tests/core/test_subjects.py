@@ -109,6 +109,9 @@ def test_calibration_measures_the_model_as_filled_so_far() -> None:
         assert model.eval()(inputs).std().item() == pytest.approx(1, rel=1e-4)
     assert torch.equal(model[2].running_mean, statistics)
     assert report.notes["calibration"] == [{"layer": "0"}, {"layer": "3"}]
+    assert report["0.weight"].draw == "written by calibrate"
+    assert report["0.weight"].chain[0]["draw"] == "orthogonal, gain 1"
+    assert report["0.weight"].std == pytest.approx(model[0].weight.std(correction=0).item(), rel=1e-5)
 
 
 def test_training_needs_no_copy_of_the_model_and_leaves_no_graph() -> None:

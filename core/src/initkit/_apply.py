@@ -91,7 +91,7 @@ def apply(
         commit = Commit(run.slots, report, journal, where, progress)
         try:
             _write_all(run, sections, commit)
-            report.close(run.slots)
+            commit.finish()
         except BaseException as error:
             journal.rollback()
             if journal.wrote and not rollback and isinstance(error, Exception):
@@ -156,7 +156,7 @@ def _planned_ahead(run: _Run) -> list[Section | None]:
 
 
 def _recipes(recipes: Recipes) -> list[Recipe]:
-    listed_recipes = [recipes] if isinstance(recipes, (str, Recipe)) else list(recipes)
+    listed_recipes = list(recipes) if isinstance(recipes, (list, tuple)) else [recipes]
     if not listed_recipes:
         raise OptionError("give at least one recipe")
     made = []

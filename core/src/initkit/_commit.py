@@ -11,13 +11,14 @@ from initkit._attributes import attribute_owner
 from initkit._guard import random_state
 from initkit._journal import Journal, Undo
 from initkit._plan import Section
+from initkit._recipe import Recipe
 from initkit._stats import statistics
 from initkit.draws.base import Draw
 from initkit.errors import CommitError, listed
 from initkit.items import Fill, Job, Keep, Output, Set
 from initkit.jobs import JobContext, Progress
-from initkit.report import Entry, Report
-from initkit.slots import Slot, Slots
+from initkit.report import Entry, Report, dtype_name
+from initkit.slots import Slots
 from initkit.streams import Stream
 
 
@@ -35,13 +36,9 @@ class Commit:
     def __init__(
         self, slots: Slots, report: Report, journal: Journal, device: torch.device, progress: Progress | None
     ) -> None:
-        self.slots, self.report, self.journal, self.device, self.progress = (
-            slots,
-            report,
-            journal,
-            device,
-            progress,
-        )
+        self.slots, self.report, self.journal = slots, report, journal
+        self.device, self.progress = device, progress
+        self.written_by_jobs: dict[str, tuple[Recipe, Job]] = {}
 
     def write(self, section: Section) -> None:
         """Run the section's jobs and write its items, in order."""
@@ -58,6 +55,13 @@ class Commit:
                 writer.output(item)
             else:
                 writer.run(item)
+
+    def finish(self) -> None:
+        """Enter what jobs wrote and no later fill replaced, and close the report."""
+        for name, (recipe, job) in self.written_by_jobs.items():
+            slot = self.slots[name]
+            self.report.enter(slot, slot.read(), f"written by {job.name}", job.words, recipe.id, tuple(slot.shape))
+        self.report.close(self.slots)
 
     def _set(self, item: Set) -> None:
         owner, name = attribute_owner(self.slots.subject, item.path, "set")
@@ -82,18 +86,7 @@ class _SectionWriter:
         self._results: dict[str, Mapping[str, torch.Tensor]] = {}
 
     def run(self, job: Job) -> None:
-        commit = self._commit
-        report = commit.report
-        context = JobContext(
-            job.name,
-            commit.slots.subject,
-            commit.slots,
-            commit.journal,
-            report.notes,
-            report.seed,
-            commit.device,
-            commit.progress,
-        )
+        context = JobContext(self._commit, self._recipe, job)
         # Libraries that draw from global random state inside a job are fed from the job's own stream.
         with random_state(context.stream("global").integer_seed()):
             results = job.fn(context)
@@ -109,27 +102,8 @@ class _SectionWriter:
         value = self._sample(fill.draw, shape, slot.dtype, slot.name, current, where)
         before = tuple(slot.shape)
         commit.journal.write(slot.snapshot, lambda: slot.write(value, commit.device))
-        self._report(fill, slot, value, before)
-
-    def _report(self, fill: Fill, slot: Slot, value: torch.Tensor, before: tuple[int, ...]) -> None:
-        entries = self._commit.report.entries
-        earlier = entries.get(slot.name)
-        chain: tuple[dict[str, str], ...] = ()
-        if earlier is not None:
-            chain = (*earlier.chain, {"recipe": earlier.recipe, "draw": earlier.draw, "why": earlier.why})
-        entries[slot.name] = Entry(
-            name=slot.name,
-            shape=tuple(value.shape),
-            dtype=_dtype(slot.dtype),
-            draw=fill.draw.describe(),
-            why=fill.why,
-            recipe=self._recipe.id,
-            statistics=statistics(value),
-            frozen=slot.frozen,
-            aliases=slot.aliases,
-            resized_from=before if before != tuple(value.shape) else None,
-            chain=chain,
-        )
+        commit.written_by_jobs.pop(slot.name, None)
+        commit.report.enter(slot, value, fill.draw.describe(), fill.why, self._recipe.id, before)
 
     def output(self, output: Output) -> None:
         where = f"recipe {self._recipe.id}, output {output.name!r}"
@@ -142,7 +116,7 @@ class _SectionWriter:
         report.output_entries[output.name] = Entry(
             name=output.name,
             shape=tuple(value.shape),
-            dtype=_dtype(value.dtype),
+            dtype=dtype_name(value.dtype),
             draw=output.draw.describe(),
             why=output.why,
             recipe=self._recipe.id,
@@ -179,7 +153,3 @@ class _SectionWriter:
         if key not in results:
             raise CommitError(f"{where}: job {job.name!r} gave no {key!r}; it gave {listed(results) or 'nothing'}")
         return results[key].detach()
-
-
-def _dtype(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -20,14 +20,6 @@ def unwrapped(model: Any) -> Any:
     return model
 
 
-def canonical_prefixes(model: nn.Module) -> dict[str, str]:
-    """For each module of ``model`` by its qualified name, the name without wrappers' parts.
-
-    Shared modules are listed under each of their names.
-    """
-    return {raw: clean for raw, clean, _ in walk(model)}
-
-
 def walk(model: nn.Module) -> list[tuple[str, str, nn.Module]]:
     """Every module, depth first: name as torch has it, name without wrappers' parts, the module."""
     found: list[tuple[str, str, nn.Module]] = []

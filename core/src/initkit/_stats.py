@@ -28,7 +28,7 @@ class Statistics:
 def statistics(tensor: torch.Tensor) -> Statistics:
     """Measure a tensor in float64, in fixed chunks, rounded to 6 significant digits; complex by its components."""
     values = tensor.detach().cpu().contiguous()
-    digest = hashlib.sha256(memoryview(values.reshape(-1).view(torch.uint8).numpy())).hexdigest()
+    digest = hashlib.sha256(values.reshape(-1).view(torch.uint8).numpy().data).hexdigest()
     if values.is_complex():
         values = torch.view_as_real(values.resolve_conj())
     count = values.numel()

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from initkit._guard import undisturbed
-from initkit._journal import Journal
 from initkit.draws.base import Draw
 from initkit.errors import CommitError
-from initkit.slots import Slots
 from initkit.streams import Stream
 
 if TYPE_CHECKING:
-    from initkit.report import Notes
+    from initkit._commit import Commit
+    from initkit._recipe import Recipe
+    from initkit.items import Job
 
 _T = TypeVar("_T")
 Progress = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
@@ -31,27 +31,11 @@ class JobContext:
         seed: of the run.
     """
 
-    def __init__(
-        self,
-        job: str,
-        model: Any,
-        slots: Slots,
-        journal: Journal,
-        notes: Notes,
-        seed: int,
-        device: torch.device,
-        progress: Progress | None,
-    ) -> None:
-        self.model = model
-        self.device = device
-        self.seed = seed
-        self._job, self._slots, self._journal, self._notes, self._progress = (
-            job,
-            slots,
-            journal,
-            notes,
-            progress,
-        )
+    def __init__(self, commit: Commit, recipe: Recipe, job: Job) -> None:
+        self.model: Any = commit.slots.subject
+        self.device = commit.device
+        self.seed = commit.report.seed
+        self._commit, self._recipe, self._job = commit, recipe, job
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the model in eval mode without autograd; buffers and random state are restored."""
@@ -67,7 +51,7 @@ class JobContext:
 
     def stream(self, tag: str) -> Stream:
         """The job's own stream ``job:NAME#tag``."""
-        return Stream(self.seed, f"job:{self._job}#{tag}")
+        return Stream(self.seed, f"job:{self._job.name}#{tag}")
 
     def sample(
         self, draw: Draw, name: str, shape: Sequence[int] | None = None, dtype: torch.dtype | None = None
@@ -80,31 +64,32 @@ class JobContext:
             shape: of the sample; None is the tensor's.
             dtype: of the sample; None is the tensor's, or float32.
         """
-        slot = self._slots[name] if name in self._slots else None
+        slot = self._commit.slots.get(name)
         if shape is None:
             if slot is None:
-                raise CommitError(f"job {self._job!r} samples {name!r}, which is no tensor: give a shape")
+                raise CommitError(f"job {self._job.name!r} samples {name!r}, which is no tensor: give a shape")
             shape = slot.shape
         wanted = dtype or (slot.dtype if slot is not None else torch.float32)
         problem = draw.problem(shape, wanted)
         if problem:
-            raise CommitError(f"job {self._job!r}, sample for {name} {tuple(shape)}: {problem}")
+            raise CommitError(f"job {self._job.name!r}, sample for {name} {tuple(shape)}: {problem}")
         stream = Stream(self.seed, slot.name if slot is not None else name)
         return draw.sample(shape, wanted, stream, device=self.device)
 
     def read(self, name: str) -> torch.Tensor:
         """A copy of a tensor's present value."""
-        return self._slots.find(name, f"job {self._job!r}").read().clone()
+        return self._commit.slots.find(name, f"job {self._job.name!r}").read().clone()
 
     def write(self, name: str, value: torch.Tensor) -> None:
-        """Write a tensor of the model for the job's own use; rolled back if anything fails later."""
-        slot = self._slots.find(name, f"job {self._job!r}")
-        self._journal.write(slot.snapshot, lambda: slot.write(value.to(slot.dtype), self.device))
+        """Write a tensor of the model; rolled back if anything fails later, reported unless a fill follows."""
+        slot = self._commit.slots.find(name, f"job {self._job.name!r}")
+        self._commit.journal.write(slot.snapshot, lambda: slot.write(value.to(slot.dtype), self.device))
+        self._commit.written_by_jobs[slot.name] = (self._recipe, self._job)
 
     def progress(self, iterable: Iterable[_T], words: str, total: int | None = None) -> Iterable[_T]:
         """Iterate while showing how far it is, where somebody looks."""
-        return iterable if self._progress is None else self._progress(iterable, words, total)
+        return iterable if self._commit.progress is None else self._commit.progress(iterable, words, total)
 
     def note(self, key: str, table: Any) -> None:
         """Add a table to the report: a list of rows (dicts) or any JSON value."""
-        self._notes.add(key, table)
+        self._commit.report.notes.add(key, table)

@@ -14,12 +14,12 @@ import torch
 from initkit import _options
 from initkit._plan import originals_of, show_shape
 from initkit._recipe import Recipe
-from initkit._stats import Statistics
+from initkit._stats import Statistics, statistics
 from initkit._table import table
 from initkit.errors import CommitError
 from initkit.items import Set
 from initkit.plugins import registry
-from initkit.slots import Slots
+from initkit.slots import Slot, Slots
 
 FORMAT = 1
 
@@ -162,6 +162,28 @@ class Report(Mapping[str, Entry]):
     def __len__(self) -> int:
         return len(self.entries)
 
+    def enter(self, slot: Slot, value: torch.Tensor, draw: str, why: str, recipe: str, before: tuple[int, ...]) -> None:
+        """Add the entry of a written tensor; an earlier one of the same run goes into its chain."""
+        chain: tuple[dict[str, str], ...] = ()
+        resized_from = before if before != tuple(value.shape) else None
+        earlier = self.entries.get(slot.name)
+        if earlier is not None:
+            resized_from = earlier.resized_from or resized_from
+            chain = (*earlier.chain, {"recipe": earlier.recipe, "draw": earlier.draw, "why": earlier.why})
+        self.entries[slot.name] = Entry(
+            name=slot.name,
+            shape=tuple(value.shape),
+            dtype=dtype_name(slot.dtype),
+            draw=draw,
+            why=why,
+            recipe=recipe,
+            statistics=statistics(value),
+            frozen=slot.frozen,
+            aliases=slot.aliases,
+            resized_from=resized_from,
+            chain=chain,
+        )
+
     def close(self, slots: Slots) -> None:
         """Work out what was covered, kept and left, in the order of the model's tensors."""
         filled = set(self.entries)
@@ -224,6 +246,11 @@ class Report(Mapping[str, Entry]):
         if self.untouched:
             lines.append(f"untouched: {', '.join(self.untouched)}")
         return "\n".join(lines)
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """``float32`` for ``torch.float32``."""
+    return str(dtype).removeprefix("torch.")
 
 
 def described(recipe: Recipe) -> dict[str, Any]:

@@ -152,21 +152,26 @@ class ParametrizedSlot(Slot):
     def __init__(self, name: str, owner: nn.Module, attribute: str) -> None:
         self.name = name
         self._owner, self._attribute = owner, attribute
-        with torch.no_grad():
-            tensor = getattr(owner, attribute)
+        self._parametrization: nn.Module = owner.parametrizations[attribute]  # type: ignore[index, assignment]
+        tensor = self.read()
         self.shape, self.dtype, self.device = tuple(tensor.shape), tensor.dtype, tensor.device
         self.present = not tensor.is_meta
         self.saved = False  # its originals are what the file holds
         self.parameter = False
-        self._parametrization: nn.Module = owner.parametrizations[attribute]  # type: ignore[union-attr, index, assignment]
         self.frozen = not any(original.requires_grad for original in self._parametrization.parameters())
         prefix = f"{name[: len(name) - len(attribute)]}parametrizations.{attribute}."
         self.originals = tuple(prefix + part for part, _ in self._parametrization.named_parameters())
 
     def read(self) -> torch.Tensor:
-        """The computed tensor."""
-        with torch.no_grad():
-            tensor: torch.Tensor = getattr(self._owner, self._attribute)
+        """The computed tensor; in eval mode, since spectral_norm changes its buffers when read in training."""
+        modes = [(part, part.training) for part in self._parametrization.modules()]
+        try:
+            self._parametrization.eval()
+            with torch.no_grad():
+                tensor: torch.Tensor = getattr(self._owner, self._attribute)
+        finally:
+            for part, mode in modes:
+                part.training = mode
         return tensor.detach()
 
     def write(self, value: torch.Tensor, device: torch.device | None = None) -> None:
@@ -211,12 +216,12 @@ class ParametrizedSlot(Slot):
 
 
 class Slots(Mapping[str, Slot]):
-    """The slots of a subject by name; an alias finds the slot of its tensor."""
+    """The slots of a subject by name; an alias, or a name with wrappers' prefixes, finds the slot of its tensor."""
 
-    def __init__(self, slots: Iterable[Slot], subject: Any) -> None:
+    def __init__(self, slots: Iterable[Slot], subject: Any, wrapped_names: Mapping[str, str] | None = None) -> None:
         self.subject = subject
         self._slots: dict[str, Slot] = {}
-        self._alias: dict[str, str] = {}
+        self._alias: dict[str, str] = dict(wrapped_names or {})
         for slot in slots:
             self._slots[slot.name] = slot
         for slot in self._slots.values():
@@ -261,7 +266,7 @@ def slots_of(subject: Any) -> Slots:
         for slot in given or ():
             slot.aliases = slot.aliases or (found[slot.name].aliases if slot.name in found else ())
             found[slot.name] = slot
-        return Slots(found.values(), subject)
+        return Slots(found.values(), subject, _wrapped_names(subject, found))
     if given is None:
         names = [plugin.name for plugin in registry().plugins if not plugin.broken]
         raise PlanError(
@@ -310,6 +315,18 @@ def _module_slots(model: nn.Module) -> list[Slot]:
             attributes = list(module.parametrizations)  # type: ignore[arg-type]
             slots.extend(ParametrizedSlot(joined(prefix, attribute), module, attribute) for attribute in attributes)
     return slots
+
+
+def _wrapped_names(model: nn.Module, slots: Mapping[str, Slot]) -> dict[str, str]:
+    """Names as torch has them, where wrappers inside the model make them differ, with the slots' own names."""
+    own = {alias: slot.name for slot in slots.values() for alias in (slot.name, *slot.aliases)}
+    return {
+        joined(raw, attribute): own[joined(clean, attribute)]
+        for raw, clean, module in walk(model)
+        if raw != clean
+        for attribute in (*module._parameters, *module._buffers)
+        if joined(clean, attribute) in own
+    }
 
 
 def _own_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor, bool]]:

@@ -101,7 +101,7 @@ class TorchCsr:
     def __init__(self, source: Tensor, target: Tensor, value: Tensor | None, size: int) -> None:
         self.size = size
         self.device = source.device
-        key, order = torch.sort(_keys(source, target), stable=True)
+        key, order = torch.sort(target.to(torch.int64) * 2**_SHIFT + source, stable=True)
         key, group, count = torch.unique_consecutive(key, return_inverse=True, return_counts=True)
         if value is None:
             self._values = count.to(torch.float64)
@@ -172,7 +172,10 @@ def compress(source: Tensor, target: Tensor, weight: Tensor | None, size: int) -
     if weight is not None:
         entries = (weight.to(torch.float64).numpy(), (_small(target), _small(source)))
         return ScipyCsr(sp.coo_array(entries, shape=(size, size)).tocsr())
-    key = _keys(source, target).numpy()
+    # numpy asks for huge pages, torch does not: on first use that is several times faster.
+    key = np.empty(len(target), np.int64)
+    np.multiply(target.numpy(), 2**_SHIFT, out=key, dtype=np.int64)
+    key += source.numpy()
     key.sort()  # numpy sorts 64-bit integers faster than SciPy scatters edges into rows
     count: np.ndarray | None = None
     if bool((key[1:] == key[:-1]).any()):
@@ -186,11 +189,6 @@ def compress(source: Tensor, target: Tensor, weight: Tensor | None, size: int) -
     del key
     data = np.ones(len(columns)) if count is None else count
     return ScipyCsr(sp.csr_array((data, columns, rows), shape=(size, size)))
-
-
-def _keys(source: Tensor, target: Tensor) -> Tensor:
-    """Return one int64 per edge that sorts by target, then by source."""
-    return target.to(torch.int64, copy=True).mul_(2**_SHIFT).add_(source)
 
 
 def _small(index: Tensor) -> np.ndarray:

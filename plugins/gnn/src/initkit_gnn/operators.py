@@ -260,15 +260,11 @@ def operator(graph: Graph, kind: Any, **options: Any) -> Operator:
     if isinstance(kind, str):
         make = OPERATORS.get(kind)
         if make is None:
-            raise PlanError(
-                f"operator {kind!r} is unknown; there are {listed(OPERATORS)}"
-            )
+            raise PlanError(f"operator {kind!r} is unknown; there are {listed(OPERATORS)}")
         known = list(inspect.signature(make).parameters)[1:]
         for name in options:
             if name not in known:
-                raise OptionError(
-                    f"operator {kind!r} has no option {name!r}; it has {listed(known)}"
-                )
+                raise OptionError(f"operator {kind!r} has no option {name!r}; it has {listed(known)}")
         options = {name: float(value) if isinstance(value, Tensor) else value for name, value in options.items()}
         key = ("operator", kind, repr(sorted(options.items())))
         return graph.once(key, lambda: make(graph, **options))

@@ -1,1 +1,58 @@
-"""The door of the gnn plugin."""
+"""The door of the gnn plugin: its cards. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from initkit import Card, Need, hookimpl
+
+GRAPH = Need(
+    "graph", loader="initkit_gnn.files:load_graph", help="a PyG Data, an edge_index or a sparse adjacency matrix"
+)
+
+
+@hookimpl
+def initkit_recipes() -> list[Card]:
+    """Cards, the default first."""
+    return [
+        Card(
+            "virgo",
+            "initkit_gnn.virgo:Virgo",
+            "Variance-stable message passing: scale each layer by what the graph does to variance.",
+            needs=(GRAPH,),
+        ),
+        Card(
+            "calibrated",
+            "initkit_gnn.calibrated:Calibrated",
+            "Layer-sequential calibration: scale each layer until its output has the target size on the graph.",
+            needs=(GRAPH,),
+            bits="machine",
+        ),
+        Card(
+            "orthogonal",
+            "initkit_gnn.orthogonal:Orthogonal",
+            "Semi-orthogonal weights with gain sqrt(2) in message-passing layers.",
+            bits="machine",
+        ),
+        Card(
+            "xavier",
+            "initkit_gnn.baselines:Xavier",
+            "Xavier (Glorot) weights in message-passing layers: variance 2/(fan_in + fan_out).",
+        ),
+        Card(
+            "kaiming",
+            "initkit_gnn.baselines:Kaiming",
+            "Kaiming (He) weights in message-passing layers: variance gain²/fan.",
+        ),
+        Card(
+            "pyg_default",
+            "initkit_gnn.pyg_default:PygDefault",
+            "What PyTorch Geometric and PyTorch start each layer with, from reproducible streams.",
+        ),
+    ]
+
+
+@hookimpl
+def initkit_example() -> str:
+    """A deep GCN on the karate club."""
+    return str(Path(__file__).with_name("example.py"))
