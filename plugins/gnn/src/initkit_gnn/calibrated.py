@@ -16,7 +16,7 @@ from torch import nn
 from initkit_gnn.calibration import Calibration
 from initkit_gnn.gains import Activation, gain_of
 from initkit_gnn.graph import Graph
-from initkit_gnn.layers import claimed_matrices, find_layers
+from initkit_gnn.layers import Matrix, claimed_matrices, find_layers
 from initkit_gnn.offsets import offsets
 from initkit_gnn.sampling import sampled
 from initkit_gnn.trace import trace
@@ -82,15 +82,17 @@ class Calibrated(Recipe):
         read = Graph.of(graph)
         traced = trace(model, layers, read, graph)
         check_width(traced.layers[0], read)
-        for note in (note for note in traced.notes if not note.startswith("the closed forms")):
+        notes = list(traced.notes)
+        if traced.normalised:
+            notes.append(f"{', '.join(traced.normalised)} normalises, which undoes the scale of the layer before it")
+        for note in notes:
             warnings.warn(f"gnn/calibrated: {note}", stacklevel=2)
         gain = gain_of(self.activation)
-        starts = {}
+        starts: dict[str, initkit.Draw] = {}
         for layer in traced.layers:
             yield from offsets(layer, self.bias)
             for matrix in layer.matrices:
-                draw = initkit.Normal(gain / math.sqrt(matrix.fan_in))
-                starts[layer.full(matrix.name)] = initkit.Orthogonal(gain) if self.start == "orthogonal" else draw
+                starts[layer.full(matrix.name)] = self._start(gain, matrix)
 
         def run(ctx: initkit.JobContext) -> dict[str, Any]:
             data = sampled(graph, read, self.max_nodes, ctx)
@@ -105,3 +107,8 @@ class Calibrated(Recipe):
         yield job
         for name, draw in starts.items():
             yield Fill(name, job[name], why=f"{draw.describe()}, scaled until {size}")
+
+    def _start(self, gain: float, matrix: Matrix) -> initkit.Draw:
+        if self.start == "orthogonal":
+            return initkit.Orthogonal(gain)
+        return initkit.Normal(gain / math.sqrt(matrix.fan_in))

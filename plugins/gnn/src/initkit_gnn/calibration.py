@@ -74,7 +74,7 @@ class Calibration:
             raise CommitError(f"gnn/calibrated: {', '.join(missing)} was not called with the graph given")
 
     def _backward(self) -> None:
-        """From the last layer down: scale W_(l+1) until dLoss/dz_l is as large as dLoss/dz_L; then the logits by W_1."""
+        """Last layer first, scale W_(l+1) until dLoss/dz_l is as large as dLoss/dz_L; then W_1 for the logits."""
         layers = self._layers
         for i in self._ctx.progress(range(len(layers) - 2, -1, -1), "calibrating gradients", len(layers) - 1):
             first = None
@@ -160,7 +160,8 @@ class Calibration:
 
 
 def _tensor(out: Any) -> Tensor:
-    return out[0] if isinstance(out, (tuple, list)) else out
+    z: Tensor = out[0] if isinstance(out, (tuple, list)) else out
+    return z
 
 
 def _rms(z: Tensor) -> float:

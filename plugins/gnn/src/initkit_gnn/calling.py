@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from initkit import NeedError
 from torch import nn
+from torch_geometric.nn import Sequential
 
 _WHOLE = ("data", "graph", "batch_data", "g")
 
@@ -22,47 +23,50 @@ def call_model(model: nn.Module, data: Any) -> Any:
     Raises:
         NeedError: a required argument has no counterpart in the graph.
     """
-    parameters = [p for p in inspect.signature(model.forward).parameters.values() if _takes_position(p)]
-    if len([p for p in parameters if p.default is p.empty]) == 1 and _takes_whole(parameters[0]):
+    asked = _asked(model)
+    required = [name for name, optional in asked if not optional]
+    if len(required) == 1 and _takes_whole(model, required[0]):
         return model(data)
     arguments: dict[str, Any] = {}
-    for i, parameter in enumerate(parameters):
-        value = getattr(data, parameter.name, None)
-        if value is None and i < 2 and parameter.default is parameter.empty:
+    for i, (name, optional) in enumerate(asked):
+        value = getattr(data, name, None)
+        if value is None and i < 2 and not optional:
             value = (data.x, data.edge_index)[i]
         if value is not None:
-            arguments[parameter.name] = value
-        elif parameter.default is parameter.empty:
+            arguments[name] = value
+        elif not optional:
             raise NeedError(
-                f"graph: {type(model).__name__}.forward asks for {parameter.name!r}, which the graph does not have; "
-                f"give a PyG Data with the attribute {parameter.name!r}"
+                f"graph: {type(model).__name__}.forward asks for {name!r}, which the graph does not have; "
+                f"give a PyG Data with the attribute {name!r}"
             )
     return model(**arguments)
 
 
+def _asked(model: nn.Module) -> list[tuple[str, bool]]:
+    """The arguments of the model's forward, and whether each may be left out."""
+    if isinstance(model, Sequential):  # its forward takes *args; the names are in its signature
+        return [(name, False) for name in model.signature.param_dict]
+    parameters = inspect.signature(model.forward).parameters.values()
+    return [
+        (p.name, p.default is not p.empty) for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+
+
+def _takes_whole(model: nn.Module, name: str) -> bool:
+    if isinstance(model, Sequential):
+        return name in _WHOLE
+    note = inspect.signature(model.forward).parameters[name].annotation
+    words = note if isinstance(note, str) else getattr(note, "__name__", "")
+    return name in _WHOLE or words.rpartition(".")[2] in ("Data", "Batch")
+
+
 def call_layer(
-    layer: nn.Module, x: torch.Tensor, edge_index: torch.Tensor, weight: torch.Tensor | None
-) -> torch.Tensor:
-    """Call one message-passing layer on node features, with edge weights where it takes them; return its output."""
-    return call_with(layer.forward, x, edge_index, weight)
-
-
-def call_with(
     forward: Callable[..., Any], x: torch.Tensor, edge_index: torch.Tensor, weight: torch.Tensor | None
 ) -> torch.Tensor:
-    """As :func:`call_layer`, for its forward function."""
+    """Call a message-passing layer's forward on node features, with edge weights where it takes them."""
     arguments = {}
     if weight is not None and "edge_weight" in inspect.signature(forward).parameters:
         arguments["edge_weight"] = weight
     found = forward(x, edge_index, **arguments)
-    return found[0] if isinstance(found, tuple) else found
-
-
-def _takes_position(parameter: inspect.Parameter) -> bool:
-    return parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-
-
-def _takes_whole(parameter: inspect.Parameter) -> bool:
-    note = parameter.annotation
-    words = note if isinstance(note, str) else getattr(note, "__name__", "")
-    return parameter.name in _WHOLE or words.rpartition(".")[2] in ("Data", "Batch")
+    out: torch.Tensor = found[0] if isinstance(found, tuple) else found
+    return out

@@ -1,7 +1,7 @@
 """Square sparse matrices to multiply vectors with: SciPy on the CPU, torch's CSR on an accelerator.
 
 Vectors are float64 tensors on the matrix's device, so norms that are rounded to 7 significant digits agree
-between machines. Both backends store each entry once: duplicated edges are summed when the matrix is built.
+between machines. Edges that are given several times are summed.
 """
 
 from __future__ import annotations
@@ -67,9 +67,12 @@ class ScipyCsr:
 
     def squared(self) -> ScipyCsr:
         """Square every entry; a matrix of ones is its own square."""
-        if self._ones:
-            return self
         matrix = self._matrix
+        if not matrix.has_canonical_format:  # an edge given twice is stored twice until its square is asked for
+            matrix = matrix.copy()
+            matrix.sum_duplicates()
+        elif self._ones:
+            return self
         return ScipyCsr(sp.csr_array((np.square(matrix.data), matrix.indices, matrix.indptr), shape=matrix.shape))
 
     def diagonal(self) -> Tensor:
@@ -165,29 +168,25 @@ def compress(source: Tensor, target: Tensor, weight: Tensor | None, size: int) -
         weight: E weights, or None for ones.
         size: number of nodes.
 
-    Edges named more than once are summed. Indices are int32 where the matrix has fewer than 2^31 entries.
+    Indices are int32 where there are fewer than 2^31 edges.
     """
     if source.device.type != "cpu":
         return TorchCsr(source, target, weight, size)
     if weight is not None:
         entries = (weight.to(torch.float64).numpy(), (_small(target), _small(source)))
         return ScipyCsr(sp.coo_array(entries, shape=(size, size)).tocsr())
-    # numpy asks for huge pages, torch does not: on first use that is several times faster.
+    # Memory that is touched for the first time costs more here than the work on it: the keys' buffer becomes
+    # the values', and numpy makes the buffers because it asks for huge pages.
     key = np.empty(len(target), np.int64)
     np.multiply(target.numpy(), 2**_SHIFT, out=key, dtype=np.int64)
     key += source.numpy()
     key.sort()  # numpy sorts 64-bit integers faster than SciPy scatters edges into rows
-    count: np.ndarray | None = None
-    if bool((key[1:] == key[:-1]).any()):
-        first = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
-        count = np.diff(first, append=len(key)).astype(np.float64)
-        key = key[first]
     index = np.int32 if max(size, len(key)) < INDEX_LIMIT else np.int64
     rows = np.searchsorted(key, np.arange(size + 1, dtype=np.int64) << _SHIFT).astype(index)
     # A cast to int32 keeps the low half of the key, which is the source.
     columns = key.astype(np.int32).astype(index, copy=False)
-    del key
-    data = np.ones(len(columns)) if count is None else count
+    data = key.view(np.float64)
+    data[:] = 1.0
     return ScipyCsr(sp.csr_array((data, columns, rows), shape=(size, size)))
 
 

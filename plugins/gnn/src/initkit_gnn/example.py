@@ -5,6 +5,8 @@ initkit apply --plugin gnn example.py
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.datasets import KarateClub
@@ -19,13 +21,14 @@ class GCN(nn.Module):
     def __init__(self, in_channels: int, hidden: int, classes: int, layers: int) -> None:
         super().__init__()
         widths = [in_channels, *[hidden] * (layers - 1), classes]
-        self.convs = nn.ModuleList(GCNConv(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.convs = nn.ModuleList(GCNConv(a, b) for a, b in itertools.pairwise(widths))
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         """Return logits, (nodes, classes)."""
         for conv in self.convs[:-1]:
             x = torch.relu(conv(x, edge_index))
-        return self.convs[-1](x, edge_index)
+        logits: Tensor = self.convs[-1](x, edge_index)
+        return logits
 
 
 def model(hidden: int = 64, layers: int = 8) -> GCN:

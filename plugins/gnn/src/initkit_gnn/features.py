@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-BLOCK = 2**20  # feature entries read at a time
+BLOCK = 2**18  # feature entries read at a time
 
 
 def sparse_entries(x: Tensor) -> tuple[Tensor, Tensor]:

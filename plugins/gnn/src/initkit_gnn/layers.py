@@ -230,6 +230,7 @@ def _gcn(layer: GCNConv) -> Description:
 
 @register(GATConv)
 def _gat(layer: GATConv) -> Description:
+    matrices: tuple[Matrix, ...]
     if layer.lin is not None:
         matrices = (linear("lin.weight", layer.lin),)
     else:

@@ -187,7 +187,7 @@ def gcn(
         if len(nodes):
             own[nodes] = weights
             own -= matrix.diagonal()
-        degree = degree + own
+        degree += own
     scale = _inverse(degree).sqrt_()
     return Scaled("gcn", matrix, left=scale, right=scale, own=None if own is None else own.mul_(scale).mul_(scale))
 
@@ -213,7 +213,7 @@ def sage(graph: Graph, *, aggr: str = "mean", root_weight: bool = True, weighted
 def gin(graph: Graph, *, eps: float = 0.0, aggr: str = "sum", weighted: bool = True) -> Operator:
     """``GINConv``: A + (1 + eps) I; for ``aggr="mean"`` A's rows are divided by their number of edges."""
     matrix = graph.matrix(weighted=weighted)
-    left = _inverse(graph.in_counts()) if _is_mean("gin", aggr) else None
+    left = _inverse(graph.in_counts().clone()) if _is_mean("gin", aggr) else None
     return Scaled("gin", matrix, left=left, own=1.0 + float(eps))
 
 
@@ -223,7 +223,7 @@ def graphconv(graph: Graph, *, aggr: str = "sum", root_weight: bool = True, weig
     PyG divides weighted messages by their number, not by the sum of their weights.
     """
     matrix = graph.matrix(weighted=weighted)
-    left = _inverse(graph.in_counts()) if _is_mean("graphconv", aggr) else None
+    left = _inverse(graph.in_counts().clone()) if _is_mean("graphconv", aggr) else None
     return Scaled("graphconv", matrix, left=left, root=root_weight)
 
 
@@ -307,8 +307,9 @@ def _user_matrix(given: Any, graph: Graph) -> Csr:
 
 
 def _inverse(v: Tensor) -> Tensor:
-    """Return 1/v, and 0 where v is 0: a node without incoming edges receives nothing."""
-    return torch.where(v > 0, v.reciprocal(), torch.zeros_like(v))
+    """Return 1/v, in v's place, and 0 where v is 0: a node without incoming edges receives nothing."""
+    none = v == 0
+    return v.reciprocal_().masked_fill_(none, 0.0)
 
 
 def _is_mean(kind: str, aggr: Any) -> bool:

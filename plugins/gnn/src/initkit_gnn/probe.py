@@ -12,7 +12,7 @@ from initkit import PlanError
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from initkit_gnn.calling import call_with
+from initkit_gnn.calling import call_layer
 from initkit_gnn.graph import Graph
 from initkit_gnn.layers import Layer
 from initkit_gnn.operators import Operator
@@ -134,4 +134,4 @@ class _Caller(nn.Module):
         self.layer, self._edges, self._weight = layer, edge_index, weight
 
     def forward(self, x: Tensor) -> Tensor:
-        return call_with(self.layer.forward, x, self._edges, self._weight)
+        return call_layer(self.layer.forward, x, self._edges, self._weight)

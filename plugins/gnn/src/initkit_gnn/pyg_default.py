@@ -79,7 +79,8 @@ def _convolution(module: nn.Module, attribute: str, tensor: torch.Tensor) -> tup
     if attribute == "bias":
         return Constant(0.0), "PyG: zeros"
     if attribute == "eps" and hasattr(module, "initial_eps"):
-        return Constant(float(module.initial_eps)), "PyG: eps"
+        initial: Any = module.initial_eps
+        return Constant(float(initial)), "PyG: eps"
     if attribute.startswith(("att", "weight")) and tensor.ndim >= 2:
         return _glorot(tensor.shape[-2], tensor.shape[-1])
     return None

@@ -170,6 +170,10 @@ def as_tensor(given: Any, name: str) -> Tensor:
         array = np.asarray(given)
         if array.dtype.kind == "u":
             array = array.astype(np.int64)
-        return torch.from_numpy(np.ascontiguousarray(array) if array.flags.writeable else array.copy())
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))
+        if not array.flags.writeable or any(step < 0 for step in array.strides):
+            array = array.copy()  # torch takes neither
+        return torch.from_numpy(array)
     except (TypeError, ValueError) as error:
         raise NeedError(f"graph: {name} of type {type(given).__name__} is no numeric tensor or array") from error

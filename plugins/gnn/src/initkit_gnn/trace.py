@@ -8,12 +8,12 @@ tell which layers feed it. No values of the model are read and none of its tenso
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from initkit import InitError
 from torch import nn
 from torch_geometric.data import Data
 
@@ -40,12 +40,16 @@ class Trace:
 
     Attributes:
         layers: each once, in the order of the first call.
-        notes: what breaks the assumptions of closed forms, one sentence each.
+        notes: what the user should know of the order, one sentence each.
+        skips: connections other than from each layer to the next, in words.
+        normalised: names of normalisation layers.
         linears: names of ``Linear`` layers outside the message-passing ones, in the order of execution.
     """
 
     layers: tuple[Layer, ...]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    skips: tuple[str, ...] = ()
+    normalised: tuple[str, ...] = ()
     linears: tuple[str, ...] = ()
 
 
@@ -59,15 +63,13 @@ def trace(model: nn.Module, layers: Sequence[Layer], graph: Graph, given: Any) -
         given: the graph as the user gave it; its further attributes are shown to the model.
     """
     if len(layers) == 1 and layers[0].name == "":
-        return Trace(tuple(layers), ())
+        return Trace(tuple(layers))
     try:
         run = _Run(model, layers, graph, given)
-    except InitError:
-        raise
     except Exception as error:  # noqa: BLE001 - a user's forward may raise anything
         cause = " ".join(str(error).split())[:160]
-        note = f"layers are taken in registration order: the model could not be run on a sample ({type(error).__name__}: {cause})"
-        return Trace(tuple(layers), (note,), ())
+        note = f"the model could not be run on a sample ({type(error).__name__}: {cause})"
+        return Trace(tuple(layers), (f"layers are taken in registration order: {note}",))
     unused = [layer.name for layer in layers if layer.name not in run.order]
     by_name = {layer.name: layer for layer in layers}
     ordered = [by_name[name] for name in run.order]
@@ -76,7 +78,7 @@ def trace(model: nn.Module, layers: Sequence[Layer], graph: Graph, given: Any) -
         notes.append(f"never called, left as they are: {', '.join(unused)}")
     if not ordered:
         return Trace(tuple(layers), ("no message-passing layer was called on a sample: registration order is taken",))
-    return Trace(tuple(ordered), tuple(notes), tuple(run.linears))
+    return Trace(tuple(ordered), tuple(notes), run.skips(), tuple(run.normalised), tuple(run.linears))
 
 
 class _Run:
@@ -98,15 +100,15 @@ class _Run:
         inside = tuple(f"{layer.name}." for layer in layers)
         for name, module in double.named_modules():
             if isinstance(module, nn.Linear) and not name.startswith(inside):
-                module.register_forward_hook(lambda m, args, out, name=name: self.linears.append(name))  # type: ignore[misc]
-        data = _sample(graph, given, device)
+                module.register_forward_hook(lambda m, args, out, name=name: self.linears.append(name))
+        data = _sample(graph, given, layers[0].d_in, device)
         dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-        if data.x is not None and data.x.is_floating_point():
+        if data.x.is_floating_point():
             data.x = data.x.to(dtype).requires_grad_()
             self._leaves[id(data.x)] = "input"
         with torch.enable_grad():
             self._out = self._from(call_model(double, data))
-        self._normalised = [name for name, m in model.named_modules() if type(m).__name__.startswith(_NORMS)]
+        self.normalised = [name for name, m in model.named_modules() if type(m).__name__.startswith(_NORMS)]
 
     def _stand_in(self, module: nn.Module, layer: Layer) -> None:
         def forward(x: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -121,7 +123,7 @@ class _Run:
             self._keep.append(leaf)
             return leaf.clone()  # no leaf, so that in-place activations may follow
 
-        module.forward = forward  # type: ignore[method-assign]
+        module.forward = forward
 
     def _from(self, found: Any) -> set[str]:
         """Names of the layers (and ``input``) that a tensor, or a nest of them, comes from."""
@@ -131,41 +133,41 @@ class _Run:
         seen = set()
         while stack:
             node = stack.pop()
-            if node is None or node in seen:
+            if node in seen:
                 continue
             seen.add(node)
             leaf = getattr(node, "variable", None)
             if leaf is not None and id(leaf) in self._leaves:
                 names.add(self._leaves[id(leaf)])
-            stack.extend(following for following, _ in node.next_functions)
+            stack.extend(following for following, _ in node.next_functions if following is not None)
         return names
 
-    def notes(self) -> list[str]:
-        """What breaks the closed forms' assumption of a plain chain."""
+    def skips(self) -> tuple[str, ...]:
+        """Connections that a plain chain of layers does not have."""
         found = []
-        for before, name in zip([None, *self.order], self.order, strict=False):
-            extra = sorted(self._sources[name] - {before or "input"})
-            if before is not None and extra:
-                found.append(f"{name} also reads {', '.join(extra)} (a skip connection)")
+        for before, name in itertools.pairwise(self.order):
+            extra = sorted(self._sources[name] - {before})
+            if extra:
+                found.append(f"{name} also reads {', '.join(extra)}")
         jumping = sorted(self._out & set(self.order[:-1]))
         if jumping:
-            found.append(f"the output also reads {', '.join(jumping)} (jumping knowledge)")
-        if self._normalised:
-            found.append(f"normalisation: {', '.join(self._normalised)}")
-        if found:
-            found = [f"the closed forms assume a plain chain; here {'; '.join(found)}: gnn/calibrated measures instead"]
-        for name in dict.fromkeys(self._twice):
-            found.append(f"{name} is called more than once; it counts once")
-        return found
+            found.append(f"the output also reads {', '.join(jumping)}")
+        return tuple(found)
+
+    def notes(self) -> list[str]:
+        """Layers that are called more than once."""
+        return [f"{name} is called more than once; it counts once" for name in dict.fromkeys(self._twice)]
 
 
-def _sample(graph: Graph, given: Any, device: torch.device) -> Data:
+def _sample(graph: Graph, given: Any, width: int, device: torch.device) -> Data:
     """Four nodes in a ring with the user's widths and further attributes."""
     ring = torch.arange(_NODES, device=device)
     around = torch.cat([torch.stack([ring, ring.roll(1)]), torch.stack([ring.roll(1), ring])], 1)
     data = Data(edge_index=around, num_nodes=_NODES)
     if graph.x is not None:
         data.x = torch.zeros((_NODES, *graph.x.shape[1:]), dtype=graph.x.dtype, device=device)
+    else:  # of a width that the model is likely to start with
+        data.x = torch.zeros((_NODES, width), device=device)
     if graph.edge_weight is not None:
         data.edge_weight = torch.ones(around.shape[1], device=device)
     data.batch = torch.zeros(_NODES, dtype=torch.long, device=device)

@@ -98,7 +98,7 @@ class Virgo(Recipe):
             signal=self.signal,
             neighbour_correlation=self.neighbour_correlation,
         )
-        notes = [*traced.notes, *found.notes]
+        notes = [*traced.notes, *_broken_assumptions(traced), *found.notes]
         for note in notes:
             warnings.warn(f"gnn/virgo: {note}", stacklevel=2)
         for i, layer in enumerate(traced.layers):
@@ -167,6 +167,15 @@ def check_width(first: Layer, graph: Graph) -> None:
             f"graph: x has {graph.x.shape[1]} features, but {first.name or 'the layer'} "
             f"({type(first.module).__name__}) takes {first.d_in}"
         )
+
+
+def _broken_assumptions(traced: Trace) -> list[str]:
+    breaks = [*traced.skips]
+    if traced.normalised:
+        breaks.append(f"it normalises in {', '.join(traced.normalised)}")
+    if not breaks:
+        return []
+    return [f"the formulas assume a plain chain of layers, but {'; '.join(breaks)}: gnn/calibrated measures instead"]
 
 
 def _table(traced: Trace, found: variance.Variances) -> list[dict[str, Any]]:
