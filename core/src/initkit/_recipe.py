@@ -61,8 +61,10 @@ class Recipe:
         for name, value in _options.checked(type(self), raw, self.id).items():
             object.__setattr__(self, name, value)
 
-    def plan(self, model: Any) -> Iterator[Item]:
-        """Yield what to write, reading types and shapes; data comes as keyword-only arguments.
+    def plan(self, model: Any, *needs: Any, **named: Any) -> Iterator[Item]:
+        """Yield what to write, reading types and shapes.
+
+        A recipe names the data that it asks for as keyword-only arguments: ``def plan(self, model, *, graph)``.
 
         Args:
             model: the subject, without outer wrappers such as DDP's. Never written to.

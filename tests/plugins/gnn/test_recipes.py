@@ -411,7 +411,7 @@ def test_one_output_centred_features_and_no_features() -> None:
         initkit.plan(gcn(2, 8, 1), "gnn/virgo", graph=karate())
     centred = karate()
     centred.x = torch.stack([torch.ones(34), -torch.ones(34)], 1)
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="ones|constant"):
         initkit.plan(gcn(2, 8, 4), initkit.recipe("gnn/virgo", variant="forward"), graph=centred)
     bare = Data(edge_index=karate().edge_index, num_nodes=34)
     with warnings.catch_warnings():

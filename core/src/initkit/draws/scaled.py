@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from initkit import _elementary, streams
+from initkit._normal import normal_quantile
 from initkit.draws.base import Block, Draw, Shape, number
 
 if TYPE_CHECKING:
@@ -246,7 +247,7 @@ class TruncatedNormal(Elementwise):
         bottom, top = _elementary.normal_cdf(low), _elementary.normal_cdf(high)
         block *= top - bottom
         block += bottom
-        block[...] = streams.normal_quantile(block)
+        block[...] = normal_quantile(block)
         np.clip(block, low, high, out=block)
         if mirrored:
             np.negative(block, out=block)

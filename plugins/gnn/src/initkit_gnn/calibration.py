@@ -105,7 +105,10 @@ class Calibration:
             seen.setdefault(layer.name, z)
 
         with self._hooked(keep), self._ctx.undisturbed(grad=True) as model:
-            logits = _tensor(call_model(model, self._data))
+            data = self._data.clone()
+            if data.x is not None and data.x.is_floating_point():
+                data.x = data.x.detach().requires_grad_()  # gradients flow through a frozen model too
+            logits = _tensor(call_model(model, data))
             labels = self._ctx.stream("labels").integers(0, max(2, logits.shape[-1]), len(logits))
             targets = torch.from_numpy(labels).to(logits.device)
             if logits.shape[-1] > 1:
