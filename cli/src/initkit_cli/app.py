@@ -1,0 +1,89 @@
+"""The command tree. Each command is a module of :mod:`initkit_cli.commands`, imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+COMMANDS = ("apply", "list", "show", "cite", "plugins")
+"""Names of the commands, in the order of ``--help``; ``NAME`` is the ``app`` of ``initkit_cli.commands.NAME``."""
+
+_NARROW = 60
+
+
+def style() -> dict[str, Any]:
+    """How every command is set up: boxes on a terminal that is wide enough, plain text elsewhere."""
+    boxes = sys.stdout.isatty() and shutil.get_terminal_size().columns >= _NARROW
+    return {
+        "rich_markup_mode": "rich" if boxes else None,
+        "add_completion": False,
+        "context_settings": {"help_option_names": ["-h", "--help"]},
+    }
+
+
+class _LightHelp:
+    """Keeps ``--help`` from costing anything when it is not given."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The option, with a default: for None typer imports pydantic to convert it."""
+        option = super().get_help_option(ctx)  # type: ignore[misc]
+        if option is not None and option.default is None:
+            option.default = False
+        return option
+
+
+class Command(_LightHelp, TyperCommand):
+    """A command."""
+
+
+class Group(_LightHelp, TyperGroup):
+    """The commands, each imported on first use."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order of ``--help``."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import a command's module and build it."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"initkit_cli.commands.{cmd_name}")
+        found = typer.main.get_command(module.app)
+        found.name = cmd_name
+        return found
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command of the first word; says what is near when there is none."""
+        from initkit.errors import did_you_mean
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no such command {args[0]!r}{did_you_mean(args[0], COMMANDS)}; there are {', '.join(COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+
+def command() -> Any:
+    """The whole command line."""
+    app = typer.Typer(cls=Group, no_args_is_help=False, invoke_without_command=True, **style())
+
+    @app.callback()
+    def initkit(
+        context: typer.Context,
+        version: Annotated[
+            bool, typer.Option("--version", is_eager=True, help="Show the versions of core, plugins and torch.")
+        ] = False,
+    ) -> None:
+        """How a network starts: see, apply and cite weight initialisation recipes for PyTorch models."""
+        if version:
+            from initkit_cli.versions import versions
+
+            print("\n".join(f"{name} {number}" for name, number in versions()))
+            raise typer.Exit
+        if context.invoked_subcommand is None:
+            print(context.get_help())
+
+    return typer.main.get_command(app)

@@ -1,0 +1,91 @@
+"""``initkit apply``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from initkit_cli.app import Command, style
+from initkit_cli.channel import channel_of
+
+app = typer.Typer(**style())
+
+_MORE = """MODEL is a Python file, and it is executed. It defines the name model (an nn.Module, an estimator, or a
+function that returns one) and one name for each kind of data that the recipes need: a value, a function or a path.
+
+torch, numpy and random are seeded with --seed before it runs, so that what the recipes leave alone is the same each
+time as well."""
+
+
+@app.command("apply", cls=Command, epilog=_MORE)
+def command(
+    context: typer.Context,
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="model.py, model.py:build or package.module:build.", show_default=False),
+    ],
+    plugin: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A plugin; alone, its default recipe. May repeat.")
+    ] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RECIPE", help="A recipe of the plugin before it, or PLUGIN/RECIPE. May repeat, in order."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A recipe's option; RECIPE.NAME=VALUE if several have it."),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NEED=FILE", help="Data for the recipes: a file, or file.py:name. May repeat."),
+    ] = None,
+    set_model: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An argument of the function that builds the model.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**64 - 1, metavar="INT", help="Of every random number.")] = 0,
+    device: Annotated[
+        str, typer.Option(metavar="DEVICE", help="Where heavy work runs: auto, cpu, cuda or cuda:N.")
+    ] = "auto",
+    weights: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Start from the tensors of a safetensors file.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Write these tensors alone. May repeat.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Do not write these tensors. May repeat.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; write nothing, run no job.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report (or plan) as one JSON object.")] = False,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="X.safetensors; the report goes to X.report.json."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing output files.")] = False,
+) -> None:
+    """Initialise a model: all or nothing, with a report."""
+    from initkit_cli.run import Request, run
+
+    run(
+        Request(
+            target=model,
+            plugins=tuple(plugin or ()),
+            recipes=tuple(recipe or ()),
+            settings=tuple(settings or ()),
+            data=tuple(data or ()),
+            set_model=tuple(set_model or ()),
+            seed=seed,
+            device=device,
+            weights=weights,
+            only=tuple(only or ()),
+            exclude=tuple(exclude or ()),
+            dry_run=dry_run,
+            as_json=as_json,
+            output=output,
+            force=force,
+        ),
+        channel_of(context),
+    )

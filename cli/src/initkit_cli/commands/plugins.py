@@ -1,0 +1,54 @@
+"""``initkit plugins``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from initkit.plugins import registry
+
+from initkit_cli import render
+from initkit_cli.app import Command, style
+from initkit_cli.channel import channel_of
+
+app = typer.Typer(**style())
+
+
+@app.command("plugins", cls=Command)
+def command(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List installed plugins; broken ones with the cause."""
+    plugins = registry().plugins
+    if as_json:
+        channel_of(context).json_of({"plugins": [_as_dict(plugin) for plugin in plugins]})
+        return
+    if not plugins:
+        channel_of(context).say("no plugin is installed; initkit list says which there are")
+    render.table(
+        ("plugin", "distribution", "version", "recipes", "hooks"),
+        [
+            (
+                plugin.name,
+                plugin.distribution,
+                plugin.version,
+                f"BROKEN: {plugin.cause}" if plugin.broken else ",".join(card.name for card in plugin.cards),
+                ",".join(plugin.hooks),
+            )
+            for plugin in plugins
+        ],
+        firm=3,
+    )
+
+
+def _as_dict(plugin: Any) -> dict[str, Any]:
+    return {
+        "name": plugin.name,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "module": plugin.module,
+        "recipes": [card.id for card in plugin.cards],
+        "hooks": list(plugin.hooks),
+        "broken": plugin.cause,
+    }

@@ -1,0 +1,41 @@
+"""The directory of known plugins, so that one which is not installed can say how it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Known:
+    """A plugin that exists somewhere.
+
+    Args:
+        name: the word after ``--plugin``.
+        distribution: what pip installs.
+        line: what it initialises, in one line.
+    """
+
+    name: str
+    distribution: str
+    line: str
+
+    @property
+    def install(self) -> str:
+        """The command that installs it."""
+        return f"pip install {self.distribution}"
+
+
+KNOWN = (
+    Known("gnn", "initkit-gnn", "Graph neural networks: scales that account for what the graph does to variance"),
+    Known("inr", "initkit-inr", "Implicit neural representations: sine, Gaussian and Fourier feature networks"),
+    Known("ssm", "initkit-ssm", "State space models: HiPPO, S4, S4D, S5, LRU and Mamba layers"),
+    Known("kan", "initkit-kan", "Kolmogorov-Arnold networks: splines and their residual branches"),
+    Known("poincare", "initkit-poincare", "Hyperbolic embeddings: starting points inside the Poincaré ball"),
+    Known("tokenizer", "initkit-tokenizer", "Embedding rows for a changed or extended tokenizer"),
+    Known("ihmm", "initkit-ihmm", "Infinite and finite hidden Markov models: states, transitions, emissions"),
+)
+
+
+def known(name: str) -> Known | None:
+    """The directory's entry of a name, or None."""
+    return next((entry for entry in KNOWN if entry.name == name), None)
