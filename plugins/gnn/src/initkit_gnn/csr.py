@@ -93,7 +93,7 @@ class ScipyCsr:
         """
         probe = np.random.default_rng(0).integers(1, 2**20, self.size).astype(np.float64)
         rows, columns = self._matrix @ probe, self._transpose @ probe
-        if bool((self._matrix.data == np.rint(self._matrix.data)).all()):
+        if self._ones or bool((self._matrix.data == np.rint(self._matrix.data)).all()):
             return bool(np.array_equal(rows, columns))
         return bool(np.allclose(rows, columns, rtol=1e-9, atol=0.0))
 
