@@ -8,6 +8,7 @@ change with other tensors, order, threads, processor or sharding, and any part i
 from __future__ import annotations
 
 import hashlib
+import operator
 import os
 import sys
 import threading
@@ -116,10 +117,11 @@ class Stream:
         Raises:
             OptionError: the range is empty or does not fit int64.
         """
+        low, high = operator.index(low), operator.index(high)
         if not -(2**63) <= low < high <= 2**63:
             raise OptionError(f"integers need -2**63 <= low < high <= 2**63, not low = {low} and high = {high}")
-        offset = _high_product(self.words(start, count), int(high) - int(low))
-        offset += np.uint64(int(low) % 2**64)
+        offset = _high_product(self.words(start, count), high - low)
+        offset += np.uint64(low % 2**64)
         return offset.view(np.int64)
 
     def permutation(self, n: int) -> npt.NDArray[np.int64]:
@@ -185,14 +187,18 @@ def fill_runs(
         raise InitError(f"unknown kind of numbers {kind!r}: use 'normal' or 'uniform'")
     job = _Job(out, stream, runs, transform, kind)
     most = default_threads() if threads is None else max(1, threads)
-    helpers = [threading.Thread(target=job.help, daemon=True) for _ in range(min(most, job.blocks) - 1)]
-    for helper in helpers:
-        helper.start()
+    helpers: list[threading.Thread] = []
     try:
+        for _ in range(min(most, job.blocks) - 1):
+            helper = threading.Thread(target=job.help, daemon=True)
+            helper.start()
+            helpers.append(helper)
         job.work()
+        for helper in helpers:
+            helper.join()
     finally:
-        # Also after an interrupt: nobody may write to `out` once this function has ended.
-        job.stopped |= sys.exc_info()[0] is not None
+        # Also after an interrupt, nobody may write to `out` once this function has ended.
+        job.stopped = True
         for helper in helpers:
             helper.join()
     if job.error is not None:
@@ -324,9 +330,9 @@ def _random_is_known() -> bool:
 
 
 def _index(what: str, value: int) -> int:
-    if value < 0:
-        raise InitError(f"{what} must not be negative: {value}")
-    return int(value)
+    if (number := operator.index(value)) < 0:
+        raise InitError(f"{what} must not be negative: {number}")
+    return number
 
 
 def _high_product(words: npt.NDArray[np.uint64], factor: int) -> npt.NDArray[np.uint64]:
