@@ -1,0 +1,51 @@
+# Each target does its own set-up in .venv and can be run again.
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := core cli $(wildcard plugins/*)
+PROJECTS := $(addsuffix /pyproject.toml,$(PACKAGES))
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+AREA ?=
+
+.PHONY: demo test bench docs lint format wheels clean
+
+demo: .venv/.runtime
+	@mkdir -p out
+	$(BIN)/initkit apply --plugin gnn examples/gnn.py --dry-run
+	$(BIN)/initkit apply --plugin gnn examples/gnn.py -o out/gnn.safetensors --force
+
+test: .venv/.dev
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks $(AREA)
+
+docs: .venv/.dev
+	$(BIN)/python docs/_make/build.py
+	$(BIN)/mkdocs build --strict --quiet
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+wheels: .venv/.dev
+	@mkdir -p dist
+	for package in $(PACKAGES); do $(BIN)/python -m build --no-isolation --outdir dist $$package || exit 1; done
+
+clean:
+	rm -rf .venv out dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# The build backend goes in first: editable installs without build isolation are several times faster.
+.venv/.runtime: constraints.txt $(PROJECTS)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) hatchling editables
+	$(PIP) --no-build-isolation $(addprefix --editable ./,$(PACKAGES))
+	@touch $@
+
+.venv/.dev: .venv/.runtime requirements-dev.txt
+	$(PIP) --requirement requirements-dev.txt
+	@touch $@
