@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from initkit.streams import Stream, fill
 
 COUNT = 100_000_000

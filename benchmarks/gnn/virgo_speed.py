@@ -153,6 +153,7 @@ def authors(edges: np.ndarray, x: np.ndarray) -> dict[str, Any]:
 def bare(edges: np.ndarray, x: np.ndarray) -> dict[str, Any]:
     """Time the sparse products alone: 2L of them in float64 and in float32, and single ones of several libraries."""
     import scipy.sparse as sp
+
     from initkit_gnn.graph import Graph
 
     nodes = len(x)

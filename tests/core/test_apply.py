@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import annotated_types
-import initkit
 import pytest
 import torch
+from torch import nn
+
+import initkit
 from initkit import (
     CommitError,
     Constant,
@@ -32,7 +34,6 @@ from initkit import (
     Uniform,
     Values,
 )
-from torch import nn
 
 
 def state(model: nn.Module) -> dict[str, tuple[int, bytes, bool]]:

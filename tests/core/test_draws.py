@@ -9,6 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
+
 from initkit import (
     Blocks,
     Constant,
@@ -22,7 +24,6 @@ from initkit import (
     Uniform,
     Values,
 )
-from scipy import stats
 
 STREAM = Stream(3, "weight")
 

@@ -9,13 +9,14 @@ import sys
 import textwrap
 from pathlib import Path
 
-import initkit
 import pytest
 import torch
-from initkit import FileError
-from initkit._files import write_text, write_whole
 from safetensors import safe_open
 from torch import nn
+
+import initkit
+from initkit import FileError
+from initkit._files import write_text, write_whole
 
 CODE = textwrap.dedent(
     """

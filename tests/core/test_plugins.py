@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import initkit
 import pytest
+
+import initkit
 from initkit import Card, Need, PluginError
 from initkit.plugins import Registry, discover, registry
 

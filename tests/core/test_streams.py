@@ -21,12 +21,13 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.random import Philox
+from scipy import special
+
 from initkit import _elementary, streams
 from initkit._normal import normal_quantile
 from initkit.errors import InitError, OptionError
 from initkit.streams import Stream, fill, fill_runs, stream_key
-from numpy.random import Philox
-from scipy import special
 
 Array = npt.NDArray[np.float64]
 LARGEST_U = 1 - 2.0**-53

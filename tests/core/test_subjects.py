@@ -8,10 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import initkit
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils import parametrizations, parametrize
+
+import initkit
 from initkit import (
     Blocks,
     Constant,
@@ -28,8 +31,6 @@ from initkit import (
     Slot,
     Uniform,
 )
-from torch import nn
-from torch.nn.utils import parametrizations, parametrize
 
 
 @dataclass(frozen=True)

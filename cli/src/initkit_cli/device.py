@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from initkit.errors import did_you_mean
-
 from initkit_cli.failures import UsageError
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from initkit.errors import InitError, NeedError, did_you_mean, listed
-
 from initkit_cli import loaders
 from initkit_cli.failures import UsageError
 from initkit_cli.options import parse_pair

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from initkit.errors import did_you_mean, listed
-
 from initkit_cli.failures import UsageError
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from initkit.errors import FileError
-
 from initkit_cli.failures import UsageError
 
 SUFFIX = ".safetensors"

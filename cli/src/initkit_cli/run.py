@@ -12,7 +12,6 @@ from typing import Any
 
 from initkit.errors import OptionError, did_you_mean
 from initkit.plugins import registry
-
 from initkit_cli import describe, needs, options, selection, tables
 from initkit_cli.channel import Channel
 from initkit_cli.device import check_device

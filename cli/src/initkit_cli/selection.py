@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from initkit.errors import InitError, did_you_mean, listed
-
 from initkit_cli.failures import UsageError
 from initkit_cli.known import KNOWN, known
 

@@ -17,7 +17,6 @@ from types import ModuleType
 from typing import Any
 
 from initkit.errors import InitError, did_you_mean, listed
-
 from initkit_cli.failures import UsageError
 from initkit_cli.usercode import user_code
 
@@ -123,14 +122,13 @@ def execute(target: Target) -> Names:
 
 def _import(target: Target) -> Names:
     here = Path.cwd()
-    with _on_path(here, ""):
-        with user_code(target.place, ()):
-            try:
-                module = importlib.import_module(target.place)
-            except ModuleNotFoundError as error:
-                if error.name is None or not f"{target.place}.".startswith(f"{error.name}."):
-                    raise
-                raise UsageError(f"there is neither a file nor a module {target.place!r}") from None
+    with _on_path(here, ""), user_code(target.place, ()):
+        try:
+            module = importlib.import_module(target.place)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{target.place}.".startswith(f"{error.name}."):
+                raise
+            raise UsageError(f"there is neither a file nor a module {target.place!r}") from None
     return Names(target.place, module, Path(module.__file__).parent if module.__file__ else here)
 
 

@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Collection, Iterator
 
 from initkit.errors import InitError
-
 from initkit_cli.failures import Interrupted, UsageError, UserCodeError
 
 # Where a package's import name is not the name that pip knows.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import initkit
 import pytest
 import torch
-from initkit.testing import Case, parametrize_with_checks
 from torch import Tensor, nn
 from torch_geometric.datasets import KarateClub
 from torch_geometric.nn import GATConv, GCNConv, GINConv
+
+import initkit
+from initkit.testing import Case, parametrize_with_checks
 
 graph = KarateClub()[0]
 

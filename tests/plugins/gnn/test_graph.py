@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from torch import Tensor
+
 from initkit.errors import NeedError
 from initkit_gnn.csr import ScipyCsr, TorchCsr
 from initkit_gnn.graph import Graph
-from torch import Tensor
 
 EDGES = torch.tensor([[0, 1, 2, 2], [1, 2, 2, 0]])
 DENSE = torch.tensor([[0, 0, 1], [1, 0, 0], [0, 1, 1]], dtype=torch.float64)  # A[target, source]

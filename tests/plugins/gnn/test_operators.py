@@ -14,11 +14,12 @@ import scipy.sparse as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+
 from initkit.errors import NeedError, OptionError, PlanError
 from initkit_gnn.csr import TorchCsr, compress
 from initkit_gnn.graph import Graph
 from initkit_gnn.operators import OPERATORS, Scaled, operator
-from torch import Tensor
 
 # name -> (operator, options, dense matrix from (A, last self-loop or nan, number of edges into each node), root)
 Dense = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]

@@ -6,16 +6,9 @@ import math
 import warnings
 from typing import Any
 
-import initkit
 import networkx as nx
 import pytest
 import torch
-from initkit import InitError, NeedError, PlanError
-from initkit_gnn import Description, linear, register
-from initkit_gnn.graph import Graph
-from initkit_gnn.layers import find_layers
-from initkit_gnn.operators import operator
-from initkit_gnn.probe import Probed
 from torch import Tensor, nn
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.nn import (
@@ -34,6 +27,14 @@ from torch_geometric.nn import (
 )
 from torch_geometric.nn import Sequential as PygSequential
 from torch_geometric.nn.models import GAT, GCN, GIN, GraphSAGE
+
+import initkit
+from initkit import InitError, NeedError, PlanError
+from initkit_gnn import Description, linear, register
+from initkit_gnn.graph import Graph
+from initkit_gnn.layers import find_layers
+from initkit_gnn.operators import operator
+from initkit_gnn.probe import Probed
 
 ALL = ["gnn/virgo", "gnn/calibrated", "gnn/orthogonal", "gnn/xavier", "gnn/kaiming", "gnn/pyg_default"]
 NEED_GRAPH = {"gnn/virgo", "gnn/calibrated"}

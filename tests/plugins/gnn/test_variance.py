@@ -9,6 +9,7 @@ import networkx
 import numpy as np
 import pytest
 import torch
+
 from initkit.errors import InitError, NeedError, OptionError, PlanError
 from initkit_gnn.graph import Graph
 from initkit_gnn.operators import operator

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+
 from initkit.errors import InitError
 from initkit.plugins import registry
-
 from initkit_cli import describe, render
 from initkit_cli.app import Command, style
 from initkit_cli.channel import channel_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from initkit.plugins import registry
 
+from initkit.plugins import registry
 from initkit_cli import render
 from initkit_cli.app import Command, style
 from initkit_cli.channel import channel_of

@@ -6,8 +6,8 @@ import inspect
 from typing import Annotated
 
 import typer
-from initkit.plugins import registry
 
+from initkit.plugins import registry
 from initkit_cli import describe, render
 from initkit_cli.app import Command, style
 from initkit_cli.channel import channel_of

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from initkit import Fill, Item, Normal, Recipe, Uniform
 from torch import nn
 
+from initkit import Fill, Item, Normal, Recipe, Uniform
 from initkit_gnn.gains import Activation, gain_of
 from initkit_gnn.layers import Matrix, claimed_matrices, find_layers
 from initkit_gnn.offsets import offsets

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-import initkit
 from annotated_types import Ge, Gt
-from initkit import Fill, Item, Job, Recipe
 from torch import nn
 
+import initkit
+from initkit import Fill, Item, Job, Recipe
 from initkit_gnn.calibration import Calibration
 from initkit_gnn.gains import Activation, gain_of
 from initkit_gnn.graph import Graph

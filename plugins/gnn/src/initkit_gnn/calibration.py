@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from initkit import CommitError, Draw, JobContext
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from initkit import CommitError, Draw, JobContext
 from initkit_gnn.calling import call_model
 from initkit_gnn.layers import Layer
 from initkit_gnn.variance import round_scale

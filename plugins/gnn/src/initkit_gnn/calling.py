@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from initkit import NeedError
 from torch import nn
 from torch_geometric.nn import Sequential
+
+from initkit import NeedError
 
 _WHOLE = ("data", "graph", "batch_data", "g")
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 import torch
-from initkit.errors import NeedError
 from torch import Tensor
 
+from initkit.errors import NeedError
 from initkit_gnn.csr import INDEX_LIMIT
 from initkit_gnn.features import BLOCK, sparse_entries
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
-from initkit import NeedError
 from safetensors.torch import load_file
 from torch_geometric.data import Data
+
+from initkit import NeedError
 
 _KINDS = ".npz, .safetensors, .csv and .txt"
 

@@ -8,9 +8,9 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
-from initkit.errors import NeedError
 from torch import Tensor
 
+from initkit.errors import NeedError
 from initkit_gnn.checks import check_edges, check_features, check_shape, check_size, checked_weights
 from initkit_gnn.csr import Csr, compress
 from initkit_gnn.features import row_moments

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from initkit import PlanError
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 from torch_geometric.nn import MessagePassing
@@ -24,6 +23,8 @@ from torch_geometric.nn.conv import (
     GraphConv,
     SAGEConv,
 )
+
+from initkit import PlanError
 
 Role = Literal["message", "inner", "last"]
 

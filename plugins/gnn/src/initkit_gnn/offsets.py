@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from initkit import Constant, Fill, Item, Keep
-
 from initkit_gnn.layers import Layer
 
 

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
-from initkit.errors import NeedError, OptionError, PlanError, listed
 from torch import Tensor
 
+from initkit.errors import NeedError, OptionError, PlanError, listed
 from initkit_gnn.csr import Csr, compress, total
 from initkit_gnn.graph import Graph
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-import initkit
 from annotated_types import Gt
-from initkit import Fill, Item, Recipe
 from torch import nn
 
+import initkit
+from initkit import Fill, Item, Recipe
 from initkit_gnn.layers import claimed_matrices, find_layers
 from initkit_gnn.offsets import offsets
 

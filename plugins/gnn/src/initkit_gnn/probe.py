@@ -8,10 +8,10 @@ exactly, for each weight matrix j; independent matrices add in quadrature.
 from __future__ import annotations
 
 import torch
-from initkit import PlanError
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from initkit import PlanError
 from initkit_gnn.calling import call_layer
 from initkit_gnn.graph import Graph
 from initkit_gnn.layers import Layer

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from initkit import Constant, Fill, Item, Normal, PlanError, Recipe, Uniform
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import UninitializedParameter
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.dense.linear import Linear as PygLinear
+
+from initkit import Constant, Fill, Item, Normal, PlanError, Recipe, Uniform
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any, cast
 import numpy as np
 import scipy.sparse as sp
 import torch
-from initkit.errors import NeedError, listed
 from torch import Tensor
 
+from initkit.errors import NeedError, listed
 from initkit_gnn.checks import check_square
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from initkit import JobContext, NeedError
 from torch_geometric.data import Data
 
+from initkit import JobContext, NeedError
 from initkit_gnn.graph import Graph
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import torch
-from initkit.errors import OptionError
 from torch import Tensor
 
+from initkit.errors import OptionError
 from initkit_gnn.csr import total
 from initkit_gnn.graph import Graph
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
-from initkit.errors import NeedError, OptionError
 from torch import Tensor
 
+from initkit.errors import NeedError, OptionError
 from initkit_gnn.csr import total
 from initkit_gnn.graph import Graph
 from initkit_gnn.operators import Operator, operator

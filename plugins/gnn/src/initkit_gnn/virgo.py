@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Le
-from initkit import Constant, Fill, Item, Job, JobContext, Keep, NeedError, Normal, Recipe, Uniform
 from torch import nn
 
+from initkit import Constant, Fill, Item, Job, JobContext, Keep, NeedError, Normal, Recipe, Uniform
 from initkit_gnn import variance
 from initkit_gnn.gains import Activation, gain_of
 from initkit_gnn.graph import Graph
