@@ -50,7 +50,7 @@ class Need:
         return cls(need.rstrip("?"), optional=need.endswith("?"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Card:
     """A recipe's name, home and one-line summary, readable without torch.
 
@@ -83,6 +83,9 @@ class Card:
         if self.bits not in ("elementwise", "machine"):
             raise PluginError(f"card {self.name!r}: bits must be 'elementwise' or 'machine', not {self.bits!r}")
         object.__setattr__(self, "needs", tuple(Need.of(need) for need in self.needs))
+
+    def __repr__(self) -> str:
+        return f"Card({self.id!r}, {self.summary!r})"
 
     @property
     def id(self) -> str:
