@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import annotated_types
@@ -179,6 +180,21 @@ def test_wrappers_are_seen_through(model: nn.Sequential) -> None:
         assert torch.equal(model[0].weight, wanted)
     inner = nn.Sequential(torch.compile(nn.Linear(4, 8), backend="eager"), nn.Linear(8, 3))
     assert list(initkit.apply(inner, Small())) == ["0.weight", "1.weight"]
+
+
+def test_ddp_is_seen_through(model: nn.Sequential, tmp_path: Path) -> None:
+    initkit.apply(model, Small(), seed=5)
+    wanted = model[0].weight.detach().clone()
+    initkit.apply(model, Small(), seed=6)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        wrapped = nn.parallel.DistributedDataParallel(model)
+        report = initkit.apply(wrapped, Small(), seed=5)
+        initkit.save(wrapped, tmp_path / "m.safetensors", report=report)
+    finally:
+        torch.distributed.destroy_process_group()
+    assert list(report) == ["0.weight", "3.weight"]
+    assert torch.equal(model[0].weight, wanted)
 
 
 def test_tied_tensors_are_one_slot_and_stay_tied() -> None:
