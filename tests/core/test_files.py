@@ -16,6 +16,7 @@ from torch import nn
 
 import initkit
 from initkit import FileError
+from initkit._checkpoint import load_checkpoint, save_checkpoint
 from initkit._files import write_text, write_whole
 
 CODE = textwrap.dedent(
@@ -158,3 +159,19 @@ def test_killed_at_any_moment_the_old_file_or_the_new_one_stands(tmp_path: Path)
         if target.exists():
             text = target.read_text()
             assert text in ("a" * 3_000_000, "b" * 3_000_000)
+
+
+def test_checkpoints_of_jobs_come_back_and_broken_ones_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "job.safetensors"
+    save_checkpoint(path, {"w": torch.arange(3.0)}, {"step": 4})
+    tensors, facts = load_checkpoint(path)
+    assert tensors["w"].tolist() == [0, 1, 2]
+    assert facts == {"step": 4}
+    with pytest.raises(FileError, match="no such file"):
+        load_checkpoint(tmp_path / "none.safetensors")
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(FileError, match="no sound checkpoint"):
+        load_checkpoint(path)
+    initkit.save(nn.Linear(2, 2), path)
+    with pytest.raises(FileError, match="no checkpoint of a job"):
+        load_checkpoint(path)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from initkit._checkpoint import load_checkpoint, save_checkpoint
 from initkit._guard import undisturbed
 from initkit.draws.base import Draw
 from initkit.errors import CommitError
@@ -89,6 +91,27 @@ class JobContext:
     def progress(self, iterable: Iterable[_T], words: str, total: int | None = None) -> Iterable[_T]:
         """Iterate while showing how far it is, where somebody looks."""
         return iterable if self._commit.progress is None else self._commit.progress(iterable, words, total)
+
+    def save_checkpoint(self, path: str | os.PathLike[str], tensors: Mapping[str, torch.Tensor], **facts: Any) -> None:
+        """Save a long job's last good state, whole or not at all, for :meth:`load_checkpoint`.
+
+        Args:
+            path: of the safetensors file.
+            tensors: by name.
+            facts: JSON values, such as the number of finished steps.
+
+        Raises:
+            FileError: it cannot be written.
+        """
+        save_checkpoint(path, tensors, facts)
+
+    def load_checkpoint(self, path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """The tensors and facts of a checkpoint.
+
+        Raises:
+            FileError: there is none, or it is broken.
+        """
+        return load_checkpoint(path)
 
     def note(self, key: str, table: Any) -> None:
         """Add a table to the report: a list of rows (dicts) or any JSON value."""
