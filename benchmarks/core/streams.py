@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ def run() -> dict[str, Any]:
     Every figure stands for the whole of ``COUNT`` numbers in one call. A ratio is the median over repetitions of the
     ratio within one repetition, so that a slow moment of the machine counts for both sides.
     """
+    load = os.getloadavg()[0]
     torch.set_num_threads(2)
     tensor = torch.empty(COUNT)
     out = tensor.numpy()
@@ -68,4 +70,11 @@ def run() -> dict[str, Any]:
         }
         for name in tasks
     ]
-    return {"seeds": [0], "count": COUNT, "repetitions": REPETITIONS, "dtype": "float32", "rows": rows}
+    return {
+        "seeds": [0],
+        "count": COUNT,
+        "repetitions": REPETITIONS,
+        "dtype": "float32",
+        "load_before": round(load, 2),  # other work on the machine, in processors
+        "rows": rows,
+    }

@@ -262,6 +262,9 @@ def test_elementary_functions_at_the_edges() -> None:
     x = np.array([-1.0, -0.0, 0.0, 5e-324, 1e-310, 2.0**-1022, 1.0, 1.7e308, np.inf, np.nan])
     with np.errstate(all="ignore"):
         np.testing.assert_allclose(_elementary.log(x), np.log(x), rtol=1e-15)
+    long = random_points(-5, 5, 20_001)
+    halves = [_elementary.exp(long[:10_000]), _elementary.exp(long[10_000:])]
+    assert _elementary.exp(long).tobytes() == np.concatenate(halves).tobytes()
     x = np.array([[-np.inf, -50.0, -39.0, 0.0], [8.3, 50.0, np.inf, np.nan]])
     np.testing.assert_array_equal(_elementary.normal_cdf(x), [[0, 0, 0, 0.5], [1, 1, 1, np.nan]])
     assert _elementary.exp(1.0) == pytest.approx(math.e, rel=3e-16)
@@ -298,6 +301,11 @@ def test_quantile_at_the_edges() -> None:
         rtol=1e-14,
     )
     assert normal_quantile(0.5) == 0.0
+    assert isinstance(normal_quantile(0.3), float)
+    long = random_points(0, 1, 100_000)
+    long[70_000] = 1.0
+    assert normal_quantile(long)[:70_000].tobytes() == normal_quantile(long[:70_000]).tobytes()
+    assert np.isinf(normal_quantile(long)).sum() == 1
     assert normal_quantile(np.empty(0)).shape == (0,)
     round_trip = random_points(-37, 5)
     np.testing.assert_allclose(normal_quantile(_elementary.normal_cdf(round_trip)), round_trip, rtol=1e-9)
@@ -451,7 +459,7 @@ def test_interrupt_ends_the_fill(threads: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         fill(np.empty(3_000_000, np.float32), Stream(0, "w"), 0, transform, threads=threads)
     assert threading.active_count() == before
-    assert len(seen) < 100
+    assert len(seen) < 60
 
 
 def test_scales_beyond_float32_give_infinities_without_a_warning() -> None:

@@ -25,6 +25,7 @@ _PER_LN2 = float.fromhex("0x1.71547652b82fep+0")
 _ROUNDER = 6755399441055744.0  # 1.5 * 2**52: adding and subtracting it rounds to an integer
 _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 _LEAST_NORMAL = 2.0**-1022
+_CHUNK = 8192
 
 # log((1 + s)/(1 - s)) = 2 s (1 + z/3 + z²/5 + ...) with z = s² <= 0.0295; what follows z¹⁰ is below 2**-59 of it.
 _ATANH = tuple(2.0 / (2 * k + 1) for k in range(10, 0, -1))
@@ -177,7 +178,12 @@ def _normal_cdf(x: Array) -> Array:
 
 def _on(function: Callable[[Array], Array], x: float | Array) -> float | Array:
     given = np.asarray(x, dtype=np.float64)
-    flat = function(np.ascontiguousarray(given).reshape(-1))
+    flat = np.ascontiguousarray(given).reshape(-1)
+    if len(flat) <= _CHUNK:
+        flat = function(flat)
+    else:
+        # In pieces, so that the temporary vectors stay in the cache.
+        flat = np.concatenate([function(flat[i : i + _CHUNK]) for i in range(0, len(flat), _CHUNK)])
     return flat.reshape(given.shape) if isinstance(x, np.ndarray) else float(flat[0])
 
 

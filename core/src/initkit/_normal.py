@@ -47,6 +47,8 @@ MIDDLE_SHIFT = 1.6
 FAR_SHIFT = 5.0
 
 _GREATEST_U = 1.0 - 2.0**-53
+_LEAST_NORMAL = 2.0**-1022
+_CHUNK = 32768
 
 
 class Workspace:
@@ -119,14 +121,23 @@ def normal_quantile(u: float | Array) -> float | Array:
         u: probabilities in [0, 1], float64, any shape; 0 and 1 give infinities, numbers outside NaN.
     """
     given = np.ascontiguousarray(u, dtype=np.float64).reshape(-1)
-    work = Workspace(len(given))
-    ordinary = (given >= 2.0**-1022) & (given < 1.0)
-    z = quantile_into(given if ordinary.all() else np.where(ordinary, given, 0.5), work)
-    if not ordinary.all():
-        small = (given > 0) & (given < 2.0**-1022)
-        z[~ordinary] = np.nan
-        z[given == 0] = -np.inf
-        z[given == 1] = np.inf
-        if small.any():
-            z[small] = -_tail(log(given[small]))
+    z = np.empty_like(given)
+    work = Workspace(min(_CHUNK, len(given)))
+    for begin in range(0, len(given), _CHUNK):
+        chunk = given[begin : begin + _CHUNK]
+        inside = bool(chunk.min() >= _LEAST_NORMAL and chunk.max() < 1.0)
+        z[begin : begin + _CHUNK] = quantile_into(chunk, work) if inside else _quantile_at_edges(chunk, work)
     return z.reshape(u.shape) if isinstance(u, np.ndarray) else float(z[0])
+
+
+def _quantile_at_edges(u: Array, work: Workspace) -> Array:
+    """The same where some numbers are 0, 1, subnormal, NaN or no probabilities."""
+    ordinary = (u >= _LEAST_NORMAL) & (u < 1.0)
+    z = quantile_into(np.where(ordinary, u, 0.5), work)
+    z[~ordinary] = np.nan
+    z[u == 0] = -np.inf
+    z[u == 1] = np.inf
+    small = (u > 0) & (u < _LEAST_NORMAL)
+    if small.any():
+        z[small] = -_tail(log(u[small]))
+    return z

@@ -32,9 +32,9 @@ Block = npt.NDArray[np.float64]
 Transform = Callable[[Block, int], None]
 Kind = Literal["normal", "uniform"]
 
-# 16384 numbers make 128 KiB a vector: the five of a workspace stay in a core's second-level cache, and each pass is
-# long enough (microseconds) that threads seldom wait for the interpreter's lock.
-BLOCK = 16384
+# 32768 numbers make 256 KiB a vector, so that the vectors of a pass stay in a core's second-level cache, and each pass
+# is long enough (several microseconds) that threads seldom wait for the interpreter's lock between passes.
+BLOCK = 32768
 
 _HALF_STEP = 2.0**-54
 _GREATEST_U = 1.0 - 2.0**-53
