@@ -145,7 +145,7 @@ class Bug(Quiet):
 '''
 
 SERVER = """
-import json, os, signal, sys, traceback
+import atexit, json, os, sys, traceback
 import torch, numpy, pydantic, safetensors.torch, typer, rich.table, rich.progress
 import initkit._apply, initkit._load, initkit._save, initkit.report
 import initkit_cli.run, initkit_cli.app
@@ -159,7 +159,15 @@ for line in sys.stdin:
             os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         sys.argv = ["initkit", *request["words"]]
         from initkit_cli.__main__ import main
-        sys.exit(main())
+        code = 1
+        try:
+            code = main()
+        except BaseException:
+            traceback.print_exc()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # tearing torch down takes longer than most commands
     _, status = os.waitpid(child, 0)
     print(os.waitstatus_to_exitcode(status), flush=True)
 """

@@ -42,9 +42,9 @@ USAGE = [
     ((*APPLY, "--set", "zero_bias=True", "model.py"), "write true for True"),
     ((*APPLY, "--set-model", "widht=3", "model.py"), "has no argument 'widht'; did you mean 'width'?"),
     ((*APPLY, "--set-model", "width=3", "--set-model", "width=4", "model.py"), "--set-model width is given twice"),
-    ((*APPLY, "--seed", "-1", "model.py"), "'--seed'"),
-    ((*APPLY, "--seed", "x", "model.py"), "'--seed'"),
-    ((*APPLY, "--seed", str(2**64), "model.py"), "'--seed'"),
+    ((*APPLY, "--seed", "-1", "model.py"), "--seed"),
+    ((*APPLY, "--seed", "x", "model.py"), "--seed"),
+    ((*APPLY, "--seed", str(2**64), "model.py"), "--seed"),
     ((*APPLY, "--device", "gpu", "model.py"), "--device 'gpu'; did you mean 'cpu'?; give auto, cpu, cuda or cuda:N"),
     ((*APPLY, "--device", "cuda:99", "model.py"), "--device cuda:99: "),
     ((*APPLY, "--weights", "nofile.safetensors", "model.py"), "--weights: there is no file nofile.safetensors"),
@@ -150,7 +150,8 @@ ERRORS = {
     ),
     "in the builder": (
         "def model():\n    raise ValueError('too wide')\n",
-        "error: model() of model.py fails: ValueError: too wide\n  model.py:2, in model\n    raise ValueError('too wide')\n",
+        "error: model() of model.py fails: ValueError: too wide\n"
+        "  model.py:2, in model\n    raise ValueError('too wide')\n",
     ),
     "exit": ("import sys\nsys.exit(3)\n", "error: model.py stops the process: SystemExit: 3\n"),
 }

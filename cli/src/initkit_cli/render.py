@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 _LEAST = 18  # of a column whose words may wrap
+_LONG = 40  # a word beyond this may be broken there
 _GAP = 2
 
 
@@ -51,7 +52,7 @@ def _boxes(head: Sequence[str], rows: Sequence[Sequence[str]], firm: int) -> Non
     from rich.text import Text
 
     widths = [max(len(row[i]) for row in [list(head), *rows]) for i in range(len(head))]
-    least = [width if i < firm else min(width, _LEAST) for i, width in enumerate(widths)]
+    least = [width if i < firm else _least([row[i] for row in rows], width) for i, width in enumerate(widths)]
     console = Console(highlight=False)
     # A terminal that is too narrow folds the lines itself, which loses nothing; rich would cut them.
     console.width = max(console.width, sum(least) + _GAP * len(head))
@@ -63,6 +64,12 @@ def _boxes(head: Sequence[str], rows: Sequence[Sequence[str]], firm: int) -> Non
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))
     console.print(made)
+
+
+def _least(cells: Sequence[str], width: int) -> int:
+    """Width of a column that may wrap between words."""
+    longest = max((len(word) for cell in cells for word in cell.split()), default=0)
+    return min(width, max(_LEAST, min(longest, _LONG)))
 
 
 def lines(*texts: str) -> None:

@@ -101,6 +101,8 @@ class _Words:
 
     def __init__(self, request: Request, channel: Channel) -> None:
         self.request, self.channel = request, channel
+        if not 0 <= request.seed < 2**64:
+            raise UsageError(f"--seed {request.seed}: a seed is a whole number from 0 to 2**64 - 1")
         said = selection.mentions(channel.words, request.plugins, request.recipes)
         self.choices = selection.choose(registry(), said)
         self.target: Target = parse_target(request.target)

@@ -11,11 +11,12 @@ from initkit_cli.channel import channel_of
 
 app = typer.Typer(**style())
 
-_MORE = """MODEL is a Python file, and it is executed. It defines the name model (an nn.Module, an estimator, or a
-function that returns one) and one name for each kind of data that the recipes need: a value, a function or a path.
-
-torch, numpy and random are seeded with --seed before it runs, so that what the recipes leave alone is the same each
-time as well."""
+_MORE = (
+    "MODEL is a Python file, and it is executed. It defines the name model (an nn.Module, an estimator, or a function "
+    "that returns one) and one name for each kind of data that the recipes need: a value, a function or a path.\n\n"
+    "torch, numpy and random are seeded with --seed before it runs, so that what the recipes leave alone is the same "
+    "each time as well."
+)
 
 
 @app.command("apply", cls=Command, epilog=_MORE)
@@ -45,7 +46,7 @@ def command(
     set_model: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An argument of the function that builds the model.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**64 - 1, metavar="INT", help="Of every random number.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="INT", help="Of every random number: 0 to 2**64 - 1.")] = 0,
     device: Annotated[
         str, typer.Option(metavar="DEVICE", help="Where heavy work runs: auto, cpu, cuda or cuda:N.")
     ] = "auto",

@@ -33,8 +33,8 @@ def command(
                 plugin.name,
                 plugin.distribution,
                 plugin.version,
-                f"BROKEN: {plugin.cause}" if plugin.broken else ",".join(card.name for card in plugin.cards),
-                ",".join(plugin.hooks),
+                f"BROKEN: {plugin.cause}" if plugin.broken else " ".join(card.name for card in plugin.cards),
+                " ".join(plugin.hooks),
             )
             for plugin in plugins
         ],
