@@ -31,6 +31,7 @@ def initkit_recipes():
         Card("loaded", home + ":Loaded", "Reads its own kind of file.", needs=(Need("thing", loader=home + ":load"),)),
         Card("slow", home + ":Slow", "A job that takes for ever."),
         Card("forward", home + ":Forward", "Runs the model."),
+        Card("paused", home + ":Paused", "Is interrupted and has saved its state."),
         Card("bug", home + ":Bug", "Has a bug."),
     ]
 """
@@ -135,6 +136,15 @@ class Forward(Quiet):
             return {}
         yield Job("measure", measure, "measures")
         yield Fill("0.weight", Normal(0.1), why="measured")
+
+@dataclass(frozen=True)
+class Paused(Quiet):
+    """Is interrupted and has saved its state."""
+
+    def plan(self, model):
+        def stop(ctx):
+            raise KeyboardInterrupt("go on with --set checkpoint=state.safetensors")
+        yield Job("stop", stop, "stops")
 
 @dataclass(frozen=True)
 class Bug(Quiet):

@@ -305,6 +305,13 @@ def test_ctrl_c_in_a_job_writes_nothing(environment, work, listing):
     assert listing() == ["model.py"]
 
 
+def test_an_interrupted_job_says_how_to_go_on(initkit, listing):
+    done = initkit("apply", "--recipe", "fake/paused", "-o", "new/x.safetensors", "model.py")
+    assert done.code == 130
+    assert done.err == ("error: interrupted; nothing was written; go on with --set checkpoint=state.safetensors\n")
+    assert listing() == ["model.py"]
+
+
 def test_a_reader_that_leaves_is_no_error(environment, work):
     process = subprocess.Popen(
         [sys.executable, "-m", "initkit_cli", "list"],

@@ -80,8 +80,13 @@ def run(request: Request, channel: Channel) -> None:
 def _kept_or_undone(outputs: Outputs) -> Iterator[None]:
     try:
         yield
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; {outputs.fate()}") from None
+    except KeyboardInterrupt as stop:
+        # A job that has saved its state says in the interrupt how to go on from it.
+        words = [
+            f"interrupted; {outputs.fate()}",
+            *(str(part) for part in (*stop.args, *getattr(stop, "__notes__", ()))),
+        ]
+        raise Interrupted("; ".join(words)) from None
     finally:
         outputs.discard()
 
