@@ -145,6 +145,7 @@ class Paused(Quiet):
         def stop(ctx):
             raise KeyboardInterrupt("go on with --set checkpoint=state.safetensors")
         yield Job("stop", stop, "stops")
+        yield Fill("0.weight", Normal(0.1), why="after the stop")
 
 @dataclass(frozen=True)
 class Bug(Quiet):
