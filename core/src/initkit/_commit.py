@@ -39,6 +39,7 @@ class Commit:
         self.slots, self.report, self.journal = slots, report, journal
         self.device, self.progress = device, progress
         self.written_by_jobs: dict[str, tuple[Recipe, Job]] = {}
+        self.kept_by_jobs: dict[str, tuple[Job, str]] = {}
 
     def write(self, section: Section) -> None:
         """Run the section's jobs and write its items, in order."""
@@ -96,6 +97,10 @@ class _SectionWriter:
 
     def fill(self, fill: Fill) -> None:
         commit, slot = self._commit, self._commit.slots[fill.name]
+        job, why_kept = commit.kept_by_jobs.get(slot.name, (None, ""))
+        if job is not None and job in fill.draw.jobs():
+            commit.report.reasons.setdefault(slot.name, why_kept)
+            return
         shape = fill.resize or fill.shape or slot.shape
         where = f"recipe {self._recipe.id}, {slot.name} {tuple(shape)}"
         current = slot.read() if fill.draw.reads_current and slot.present else None

@@ -88,6 +88,16 @@ class JobContext:
         self._commit.journal.write(slot.snapshot, lambda: slot.write(value.to(slot.dtype), self.device))
         self._commit.written_by_jobs[slot.name] = (self._recipe, self._job)
 
+    def keep(self, name: str, why: str) -> None:
+        """Leave a tensor as it is after all: fills with this job's results become keeps, with this reason.
+
+        For a job that finds, once it has run, that its result would do no good.
+        """
+        slot = self._commit.slots.find(name, f"job {self._job.name!r}")
+        if not slot.present:
+            raise CommitError(f"job {self._job.name!r} cannot keep {slot.name}: it has no values yet")
+        self._commit.kept_by_jobs[slot.name] = (self._job, why)
+
     def progress(self, iterable: Iterable[_T], words: str, total: int | None = None) -> Iterable[_T]:
         """Iterate while showing how far it is, where somebody looks."""
         return iterable if self._commit.progress is None else self._commit.progress(iterable, words, total)

@@ -16,7 +16,13 @@ _WHOLE = ("data", "graph", "batch_data", "g")
 
 
 def call_model(model: nn.Module, data: Any) -> Any:
-    """Call ``model`` with a PyG ``Data``: whole, or by the names of its arguments.
+    """Call ``model`` with a PyG ``Data``, as :func:`arguments_of` says."""
+    args, kwargs = arguments_of(model, data)
+    return model(*args, **kwargs)
+
+
+def arguments_of(model: nn.Module, data: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return what ``model`` is to be called with: a PyG ``Data`` whole, or by the names of its arguments.
 
     ``forward(data)`` gets the object; otherwise each argument gets the attribute of its name (``x``,
     ``edge_index``, ``edge_weight``, ``batch``...), the first two ``x`` and ``edge_index`` whatever their names.
@@ -27,7 +33,7 @@ def call_model(model: nn.Module, data: Any) -> Any:
     asked = _asked(model)
     required = [name for name, optional in asked if not optional]
     if len(required) == 1 and _takes_whole(model, required[0]):
-        return model(data)
+        return (data,), {}
     arguments: dict[str, Any] = {}
     for i, (name, optional) in enumerate(asked):
         value = getattr(data, name, None)
@@ -40,7 +46,7 @@ def call_model(model: nn.Module, data: Any) -> Any:
                 f"graph: {type(model).__name__}.forward asks for {name!r}, which the graph does not have; "
                 f"give a PyG Data with the attribute {name!r}"
             )
-    return model(**arguments)
+    return (), arguments
 
 
 def _asked(model: nn.Module) -> list[tuple[str, bool]]:
