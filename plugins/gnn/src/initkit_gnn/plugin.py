@@ -29,6 +29,13 @@ def initkit_recipes() -> list[Card]:
             bits="machine",
         ),
         Card(
+            "mlpinit",
+            "initkit_gnn.mlpinit:MlpInit",
+            "MLP warm start: train the model's own weights on labelled nodes without edges, then hand them to the GNN.",
+            needs=(GRAPH,),
+            bits="machine",
+        ),
+        Card(
             "orthogonal",
             "initkit_gnn.orthogonal:Orthogonal",
             "Semi-orthogonal weights with gain sqrt(2) in message-passing layers.",
