@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from torch import nn
-
-from initkit import Fill, Item, Normal, Recipe, Uniform
+from initkit import Draw, Normal, Uniform
 from initkit_gnn.gains import Activation, gain_of
-from initkit_gnn.layers import Matrix, claimed_matrices, find_layers
-from initkit_gnn.offsets import offsets
+from initkit_gnn.layers import Matrix
+from initkit_gnn.matrices import MatrixRecipe
 from initkit_gnn.variance import round_scale
 
 
 @dataclass(frozen=True)
-class _Scaled(Recipe):
-    """Weights whose variance depends on the fans alone, offsets 0."""
+class _Scaled(MatrixRecipe):
+    """Weights whose variance depends on the fans alone."""
 
     distribution: Literal["uniform", "normal"] = "uniform"
-    bias: Literal["zero", "keep"] = "zero"
 
-    @classmethod
-    def claims(cls, model: Any) -> list[str]:
-        """Weight matrices of message-passing layers."""
-        return claimed_matrices(model)
-
-    def plan(self, model: nn.Module) -> Iterator[Item]:
-        """Yield a fill for each weight matrix of the message-passing layers."""
-        for layer in find_layers(model):
-            for matrix in layer.matrices:
-                v, words = self.variance(matrix)
-                std = math.sqrt(v)
-                draw = Uniform.with_std(std) if self.distribution == "uniform" else Normal(std)
-                yield Fill(layer.full(matrix.name), draw, why=f"Var[w] = {v:.4g}: {words}")
-            yield from offsets(layer, self.bias)
+    def draw(self, matrix: Matrix) -> tuple[Draw, str]:
+        """A draw of the variance that the fans ask for."""
+        v, words = self.variance(matrix)
+        std = math.sqrt(v)
+        return Uniform.with_std(std) if self.distribution == "uniform" else Normal(std), f"Var[w] = {v:.4g}: {words}"
 
     def variance(self, matrix: Matrix) -> tuple[float, str]:
         """The variance of a matrix, and its formula in words."""

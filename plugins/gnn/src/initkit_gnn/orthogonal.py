@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from annotated_types import Gt
-from torch import nn
 
 import initkit
-from initkit import Fill, Item, Recipe
-from initkit_gnn.layers import claimed_matrices, find_layers
-from initkit_gnn.offsets import offsets
+from initkit_gnn.layers import Matrix
+from initkit_gnn.matrices import MatrixRecipe
 
 
 @dataclass(frozen=True)
-class Orthogonal(Recipe):
+class Orthogonal(MatrixRecipe):
     """Semi-orthogonal weights with gain sqrt(2) in message-passing layers.
 
     W is uniform over all matrices with W Wᵀ = gain² I (or Wᵀ W, whichever fits). Sizes are kept layer by layer, so
@@ -32,17 +29,7 @@ class Orthogonal(Recipe):
     """
 
     gain: Annotated[float, Gt(0)] = math.sqrt(2)
-    bias: Literal["zero", "keep"] = "zero"
 
-    @classmethod
-    def claims(cls, model: Any) -> list[str]:
-        """Weight matrices of message-passing layers."""
-        return claimed_matrices(model)
-
-    def plan(self, model: nn.Module) -> Iterator[Item]:
-        """Yield a fill for each weight matrix of the message-passing layers."""
-        for layer in find_layers(model):
-            for matrix in layer.matrices:
-                why = f"semi-orthogonal {matrix.fan_out}×{matrix.fan_in}"
-                yield Fill(layer.full(matrix.name), initkit.Orthogonal(self.gain), why=why)
-            yield from offsets(layer, self.bias)
+    def draw(self, matrix: Matrix) -> tuple[initkit.Draw, str]:
+        """A semi-orthogonal matrix."""
+        return initkit.Orthogonal(self.gain), f"semi-orthogonal {matrix.fan_out}×{matrix.fan_in}"
