@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from initkit_gnn.mlpinit import MlpInit
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+_FACTS = ("epoch", "best_epoch", "best_score", "best_loss", "gained", "least_loss", "history")
 
 
 @dataclass
@@ -32,6 +33,7 @@ class State:
         buffers: of the model in training.
         moments: of Adam, by parameter and kind.
         best: parameters of the best validation score so far.
+        gained: the last epoch with a better validation score or a lower validation loss.
         history: loss and score of each epoch.
     """
 
@@ -43,6 +45,8 @@ class State:
     best_epoch: int = 0
     best_score: float = -math.inf
     best_loss: float = math.inf
+    gained: int = 0
+    least_loss: float = math.inf
     history: list[dict[str, float]] = field(default_factory=list)
 
     def enter(
@@ -51,8 +55,11 @@ class State:
         """Enter a finished epoch; ties of the score go to the lower validation loss."""
         self.epoch = epoch
         self.history.append({"epoch": epoch, "loss": round_scale(loss), "validation": round_scale(score)})
+        if validation_loss < self.least_loss:
+            self.gained, self.least_loss = epoch, validation_loss
         if (score, -validation_loss) > (self.best_score, -self.best_loss):
-            self.best_epoch, self.best_score, self.best_loss = epoch, score, validation_loss
+            self.gained = self.best_epoch = epoch
+            self.best_score, self.best_loss = score, validation_loss
             self.best = {name: value.detach().clone() for name, value in values.items()}
 
     def snapshot(self, optimizer: torch.optim.Optimizer, values: Mapping[str, Tensor]) -> State:
@@ -128,8 +135,8 @@ class Vault:
             parts[part][rest] = tensor if step else tensor.to(self._ctx.device)
         for part, held in parts.items():
             setattr(state, part, held)
-        state.epoch, state.best_epoch = facts["epoch"], facts["best_epoch"]
-        state.best_score, state.best_loss, state.history = facts["best_score"], facts["best_loss"], facts["history"]
+        for name in _FACTS:
+            setattr(state, name, facts[name])
 
     def save_after_interrupt(self, good: State) -> str:
         """Save the last good state; returns what to tell the user."""
@@ -161,11 +168,7 @@ class Vault:
         }
         facts = {
             **self._origin,
-            "epoch": good.epoch,
-            "best_epoch": good.best_epoch,
-            "best_score": good.best_score,
-            "best_loss": good.best_loss,
-            "history": good.history,
+            **{name: getattr(good, name) for name in _FACTS},
         }
         self._ctx.save_checkpoint(self.path, tensors, **facts)
 

@@ -158,12 +158,14 @@ class Training:
         vault = Vault(options, self._starts, self._graph, self._labels, ctx)
         vault.restore(state)
         values = {name: value.clone().requires_grad_() for name, value in state.values.items()}
-        optimizer = torch.optim.Adam(values.values(), lr=options.lr, weight_decay=options.weight_decay)
+        optimizer = torch.optim.Adam(
+            values.values(), lr=options.lr, weight_decay=options.weight_decay, fused=ctx.device.type == "cpu"
+        )
         state.give_moments(optimizer, values)
         good = state.snapshot(optimizer, values) if vault.path else state
         try:
             for epoch in ctx.progress(range(state.epoch + 1, options.epochs + 1), "training as an MLP", options.epochs):
-                if state.epoch - state.best_epoch >= options.patience:
+                if state.epoch - state.gained >= options.patience:
                     break
                 loss = self._epoch(epoch, values, state.buffers, optimizer)
                 score, validation_loss = self._validated(values, state.buffers)

@@ -42,8 +42,8 @@ class MlpInit(Recipe):
 
     Args:
         epochs: of the MLP, at most.
-        patience: stops after that many epochs without a better validation score (or an equal one at a lower loss).
-        lr: learning rate of Adam.
+        patience: stops after that many epochs without a better validation score or a lower validation loss.
+        lr: learning rate of Adam; features with small entries (rows divided by their sums) want 1e-2.
         batch: rows in a mini-batch, at most.
         weight_decay: of Adam.
         start: the weights to train from: those ``present``, or ``pyg_default`` from this run's seed.

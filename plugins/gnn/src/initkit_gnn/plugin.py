@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from initkit import Card, Need, hookimpl
@@ -40,6 +41,12 @@ def initkit_recipes() -> list[Card]:
             "initkit_gnn.orthogonal:Orthogonal",
             "Semi-orthogonal weights with gain sqrt(2) in message-passing layers.",
             bits="machine",
+        ),
+        Card(
+            "residual_aggregation",
+            "initkit_gnn.residual_aggregation:ResidualAggregation",
+            "Normal weights of variance c_w/fan_in, for residual aggregation and residual connections.",
+            needs=(replace(GRAPH, optional=True),),
         ),
         Card(
             "xavier",

@@ -44,6 +44,7 @@ class Trace:
         skips: connections other than from each layer to the next, in words.
         normalised: names of normalisation layers.
         linears: names of ``Linear`` layers outside the message-passing ones, in the order of execution.
+        branch_ends: names of the layers whose output is added to what their own branch started from.
     """
 
     layers: tuple[Layer, ...]
@@ -51,6 +52,7 @@ class Trace:
     skips: tuple[str, ...] = ()
     normalised: tuple[str, ...] = ()
     linears: tuple[str, ...] = ()
+    branch_ends: tuple[str, ...] = ()
 
 
 def trace(model: nn.Module, layers: Sequence[Layer], graph: Graph, given: Any) -> Trace:
@@ -78,7 +80,9 @@ def trace(model: nn.Module, layers: Sequence[Layer], graph: Graph, given: Any) -
         notes.append(f"never called, left as they are: {', '.join(unused)}")
     if not ordered:
         return Trace(tuple(layers), ("no message-passing layer was called on a sample: registration order is taken",))
-    return Trace(tuple(ordered), tuple(notes), run.skips(), tuple(run.normalised), tuple(run.linears))
+    return Trace(
+        tuple(ordered), tuple(notes), run.skips(), tuple(run.normalised), tuple(run.linears), tuple(run.branch_ends)
+    )
 
 
 class _Run:
@@ -87,6 +91,7 @@ class _Run:
     def __init__(self, model: nn.Module, layers: Sequence[Layer], graph: Graph, given: Any) -> None:
         self.order: list[str] = []
         self.linears: list[str] = []
+        self.branch_ends: list[str] = []
         self._sources: dict[str, set[str]] = {}
         self._twice: list[str] = []
         self._leaves: dict[int, str] = {}
@@ -127,20 +132,47 @@ class _Run:
 
     def _from(self, found: Any) -> set[str]:
         """Names of the layers (and ``input``) that a tensor, or a nest of them, comes from."""
+        names = {self._leaves[id(t)] for t in _tensors(found) if id(t) in self._leaves}
+        seen: set[Any] = set()
+        for t in _tensors(found):
+            names |= self._below(t.grad_fn, seen)
+        for node in seen:
+            if type(node).__name__.startswith("AddBackward"):
+                self._note_branch([self._below(following, set()) for following, _ in node.next_functions])
+        return names
+
+    def _below(self, root: Any, seen: set[Any]) -> set[str]:
+        """Names of the layers (and ``input``) below a node of the autograd graph that are not in ``seen`` yet."""
         names: set[str] = set()
-        stack = [t.grad_fn for t in _tensors(found) if t.grad_fn is not None]
-        names |= {self._leaves[id(t)] for t in _tensors(found) if id(t) in self._leaves}
-        seen = set()
+        stack = [root]
         while stack:
             node = stack.pop()
-            if node in seen:
+            if node is None or node in seen:
                 continue
             seen.add(node)
             leaf = getattr(node, "variable", None)
             if leaf is not None and id(leaf) in self._leaves:
                 names.add(self._leaves[id(leaf)])
-            stack.extend(following for following, _ in node.next_functions if following is not None)
+            stack.extend(following for following, _ in node.next_functions)
         return names
+
+    def _note_branch(self, sides: list[set[str]]) -> None:
+        """Enter the end of a residual branch: one side of the sum is a layer that comes from the other side."""
+        if len(sides) != 2:
+            return
+        for branch, other in (sides, sides[::-1]):
+            ends = branch - other - {"input"}
+            if other and ends and all(other <= self._ancestors(end) for end in ends):
+                self.branch_ends.extend(sorted(ends - set(self.branch_ends)))
+
+    def _ancestors(self, name: str) -> set[str]:
+        found: set[str] = set()
+        stack = [name]
+        while stack:
+            for source in self._sources.get(stack.pop(), set()) - found:
+                found.add(source)
+                stack.append(source)
+        return found
 
     def skips(self) -> tuple[str, ...]:
         """Connections that a plain chain of layers does not have."""
