@@ -7,7 +7,7 @@ between machines. Edges that are given several times are summed.
 from __future__ import annotations
 
 import warnings
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,6 +29,9 @@ class Csr(Protocol):
 
     def dot_t(self, v: Tensor) -> Tensor:
         """Multiply by the transpose: ``A^T v``."""
+
+    def dot_many(self, block: Tensor) -> Tensor:
+        """Multiply several columns at once: ``A B`` in the precision of B, float32 or float64 (N, k)."""
 
     def squared(self) -> Csr:
         """Square every entry."""
@@ -56,6 +59,7 @@ class ScipyCsr:
         self._matrix = matrix
         self._transpose = matrix.T
         self._ones = bool((matrix.data == 1).all())
+        self._wide: dict[torch.dtype, Any] = {}
 
     def dot(self, v: Tensor) -> Tensor:
         """Multiply: ``A v``."""
@@ -64,6 +68,22 @@ class ScipyCsr:
     def dot_t(self, v: Tensor) -> Tensor:
         """Multiply by the transpose: ``A^T v``."""
         return torch.from_numpy(self._transpose @ v.numpy())
+
+    def dot_many(self, block: Tensor) -> Tensor:
+        """Multiply several columns at once: ``A B`` in the precision of B."""
+        if block.dtype not in self._wide:
+            self._wide[block.dtype] = self._in(block.dtype)
+        found = self._wide[block.dtype]
+        return found @ block if isinstance(found, Tensor) else torch.from_numpy(found @ block.numpy())
+
+    def _in(self, dtype: torch.dtype) -> Any:
+        """The matrix for products with many columns: torch's where it has MKL (twice as fast), else SciPy's."""
+        m = self._matrix
+        data = m.data.astype(np.float32 if dtype == torch.float32 else np.float64, copy=False)
+        if not torch.backends.mkl.is_available():  # type: ignore[no-untyped-call]
+            return sp.csr_array((data, m.indices, m.indptr), shape=m.shape)
+        rows, columns, values = (torch.from_numpy(part) for part in (m.indptr, m.indices, data))
+        return _torch_csr(rows, columns, values, self.size)
 
     def squared(self) -> ScipyCsr:
         """Square every entry; a matrix of ones is its own square."""
@@ -116,13 +136,9 @@ class TorchCsr:
         self._rows = torch.searchsorted(key, starts).to(index)
         self._columns = (key & (2**_SHIFT - 1)).to(index)
         self._key = key
-        self._matrix = self._csr()
+        self._matrix = _torch_csr(self._rows, self._columns, self._values, size)
+        self._single: Tensor | None = None
         self._transposed: TorchCsr | None = None
-
-    def _csr(self) -> Tensor:
-        with warnings.catch_warnings():  # torch calls its CSR layout a beta
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.sparse_csr_tensor(self._rows, self._columns, self._values, (self.size, self.size))
 
     def dot(self, v: Tensor) -> Tensor:
         """Multiply: ``A v``."""
@@ -134,6 +150,14 @@ class TorchCsr:
             swapped = TorchCsr(self._key >> _SHIFT, self._columns, self._values, self.size)
             self._transposed = self if self._equal(swapped) else swapped
         return self._transposed.dot(v)
+
+    def dot_many(self, block: Tensor) -> Tensor:
+        """Multiply several columns at once: ``A B`` in the precision of B."""
+        if block.dtype == torch.float64:
+            return self._matrix @ block
+        if self._single is None:
+            self._single = _torch_csr(self._rows, self._columns, self._values.float(), self.size)
+        return self._single @ block
 
     def _equal(self, other: TorchCsr) -> bool:
         return torch.equal(self._key, other._key) and torch.equal(self._values, other._values)
@@ -157,6 +181,12 @@ class TorchCsr:
         """Tell whether the matrix equals its transpose, entry by entry."""
         self.dot_t(torch.zeros(self.size, dtype=torch.float64, device=self.device))
         return self._transposed is self
+
+
+def _torch_csr(rows: Tensor, columns: Tensor, values: Tensor, size: int) -> Tensor:
+    with warnings.catch_warnings():  # torch calls its CSR layout a beta
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.sparse_csr_tensor(rows, columns, values, (size, size))
 
 
 def compress(source: Tensor, target: Tensor, weight: Tensor | None, size: int) -> Csr:

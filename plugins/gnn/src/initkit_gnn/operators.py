@@ -26,6 +26,8 @@ from initkit.errors import NeedError, OptionError, PlanError, listed
 from initkit_gnn.csr import Csr, compress, total
 from initkit_gnn.graph import Graph
 
+BAND = 32  # columns of one product with a block
+
 
 class Operator(ABC):
     """The amplitude step of one layer on one graph of ``size`` nodes.
@@ -50,6 +52,11 @@ class Operator(ABC):
     def self_transposed(self) -> bool:
         """Whether M equals its transpose."""
         return False
+
+    def many(self, block: Tensor) -> Tensor:
+        """Return a new tensor ``M B`` for a float32 or float64 block (N, k), in its precision."""
+        columns = [self.linear(column.double()).to(block.dtype) for column in block.unbind(1)]
+        return torch.stack(columns, dim=1) if columns else block.clone()
 
     def step(self, a: Tensor, *, transposed: bool = False, correlation: float = 1.0) -> Tensor:
         """Return the amplitude after the layer; ``transposed`` for gradients, on their way back.
@@ -106,6 +113,24 @@ class Scaled(Operator):
             result.addcmul_(self._own, a)
         elif self._own is not None:
             result.add_(a, alpha=self._own)
+        return result
+
+    def many(self, block: Tensor) -> Tensor:
+        """Return ``M B``, in bands of columns that keep the memory of a product small."""
+        if block.shape[1] > BAND:
+            bands = (block[:, first : first + BAND] for first in range(0, block.shape[1], BAND))
+            return torch.cat([self.many(band.contiguous()) for band in bands], dim=1)
+        left, right, own = (
+            part.to(block.dtype)[:, None] if isinstance(part, Tensor) else part
+            for part in (self._left, self._right, self._own)
+        )
+        result = self._matrix.dot_many(block if right is None else block * right)
+        if left is not None:
+            result.mul_(left)
+        if isinstance(own, Tensor):
+            result.addcmul_(own, block)
+        elif own is not None:
+            result.add_(block, alpha=own)
         return result
 
     def squares(self, power: Tensor, *, transposed: bool = False) -> Tensor:
@@ -238,8 +263,15 @@ def rowwise(graph: Graph, *, weighted: bool = True) -> Operator:
     return Scaled("rowwise", matrix, left=_inverse(matrix.row_sums()))
 
 
+def lap_shift(graph: Graph, *, weighted: bool = True) -> Operator:
+    """I - L/2 = (I + D^-1/2 A D^-1/2) / 2, L the normalised Laplacian; its spectrum is in [0, 1]."""
+    matrix = graph.matrix(weighted=weighted)
+    scale = _inverse(matrix.row_sums()).div_(2).sqrt_()
+    return Scaled("lap_shift", matrix, left=scale, right=scale, own=0.5)
+
+
 OPERATORS: dict[str, Callable[..., Operator]] = {
-    made.__name__: made for made in (gcn, gat, sage, gin, graphconv, adjacency, rowwise)
+    made.__name__: made for made in (gcn, gat, sage, gin, graphconv, adjacency, rowwise, lap_shift)
 }
 
 

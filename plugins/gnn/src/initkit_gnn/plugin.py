@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from initkit import Card, Need, hookimpl
+
+if TYPE_CHECKING:
+    from initkit.slots import Slot
 
 GRAPH = Need(
     "graph", loader="initkit_gnn.files:load_graph", help="a PyG Data, an edge_index or a sparse adjacency matrix"
@@ -63,7 +67,37 @@ def initkit_recipes() -> list[Card]:
             "initkit_gnn.pyg_default:PygDefault",
             "What PyTorch Geometric and PyTorch start each layer with, from reproducible streams.",
         ),
+        Card(
+            "rni",
+            "initkit_gnn.rni:Rni",
+            "Random node features: columns that let message passing tell nodes apart.",
+            needs=(GRAPH,),
+        ),
+        Card(
+            "rfp",
+            "initkit_gnn.rfp:Rfp",
+            "Random features propagated through the graph: the way of a power iteration as positional features.",
+            needs=(GRAPH,),
+            bits="machine",
+        ),
+        Card(
+            "graph_partition",
+            "initkit_gnn.graph_partition:GraphPartition",
+            "Embedding tables that start from a partition of the graph: each node where its block is.",
+            needs=(GRAPH,),
+            bits="machine",
+        ),
     ]
+
+
+@hookimpl
+def initkit_slots(model: Any) -> list[Slot] | None:
+    """The vectors of gensim's models; nothing of anything else."""
+    if not any(kind.__module__.partition(".")[0] == "gensim" for kind in type(model).__mro__):
+        return None
+    from initkit_gnn.gensim_slots import gensim_slots, is_gensim
+
+    return gensim_slots(model) if is_gensim(model) else None
 
 
 @hookimpl

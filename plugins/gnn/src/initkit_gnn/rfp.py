@@ -1,0 +1,144 @@
+"""Random feature propagation: positional features from a few products with the graph."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Lt
+from torch import Tensor, nn
+
+from initkit import Item, Job, JobContext, Output, Recipe
+from initkit_gnn.propagated import Filter, Precision, Propagation, Scale, propagated, starts
+from initkit_gnn.propagation import Norm
+from initkit_gnn.rni import check_model
+from initkit_gnn.segments import read_graphs
+
+
+@dataclass(frozen=True)
+class Rfp(Recipe):
+    """Random features propagated through the graph: the way of a power iteration as positional features.
+
+    With S the graph's operator and R_0 standard normal (N × width),
+
+        R_p = norm(S R_(p-1)),  p = 1..P;   features = [R_0 | R_1 | ... | R_P]
+
+    From R_0, which tells nodes apart, to R_P near the top eigenvectors, which say where in the graph a node is.
+    ``filter="chebyshev"`` gives one block instead: R_0 through the Chebyshev polynomial of degree P that grows above
+    a cutoff in S's spectrum, then the norm. At the same P products it comes closer to the top eigenvectors.
+
+    Every graph of a batch is normalised by itself. Where a graph has fewer independent columns than asked for, the
+    rest is 0, with a warning. The output is ``propagated_features``.
+
+    Args:
+        width: k, the columns of a block.
+        steps: P, the products with S.
+        operator: ``gcn`` D^-1/2 (A+I) D^-1/2; ``adj`` A (on a bipartite graph its power iteration swings between two
+            limits); ``rw`` D^-1 A; ``lap_shift`` I - L/2; or a function from the graph to a sparse matrix (N, N).
+        norm: ``qr``: orthonormal columns (simultaneous iteration), signs by a positive triangular diagonal; ``l2``:
+            each column divided by its length (power iteration).
+        include_r0: whether R_0 is among the columns; null: yes with ``power``, no with ``chebyshev``.
+        scale: ``sqrt_n`` multiplies R_1 .. R_P by √N, so that entries are of size 1 in any graph; ``none``.
+        trajectories: B, independent ones; more than one make a tensor (N, B, columns).
+        filter: ``power`` (the paper's trajectory) or ``chebyshev``.
+        cutoff: of the Chebyshev filter, below 1 = the top of the spectrum; ``auto`` puts about 14 eigenvalues for
+            each column above it, by a density estimate of 20 Lanczos steps.
+        precision: of the products; ``auto`` is float64 up to 2²² entries of R, else float32 (lengths, QR and factors
+            are in float64 always).
+
+    Source: Eliasof, Frasca, Bevilacqua, Treister, Chechik, Maron, Graph Positional Encoding via Random Feature
+    Propagation, ICML 2023 (arXiv 2303.02918); the Chebyshev filter is our addition.
+    """
+
+    bibtex: ClassVar[str] = """@inproceedings{eliasof2023graph,
+  title = {Graph Positional Encoding via Random Feature Propagation},
+  author = {Eliasof, Moshe and Frasca, Fabrizio and Bevilacqua, Beatrice and Treister, Eran and Chechik, Gal and
+    Maron, Haggai},
+  booktitle = {International Conference on Machine Learning},
+  year = {2023},
+  eprint = {2303.02918},
+  archivePrefix = {arXiv}
+}"""
+
+    width: Annotated[int, Ge(1)] = 16
+    steps: Annotated[int, Ge(1)] = 16
+    operator: Literal["gcn", "adj", "rw", "lap_shift"] | Callable[[Any], Any] = "gcn"
+    norm: Norm = "qr"
+    include_r0: bool | None = None
+    scale: Scale = "sqrt_n"
+    trajectories: Annotated[int, Ge(1)] = 1
+    filter: Filter = "power"
+    cutoff: Literal["auto"] | Annotated[float, Gt(-1), Lt(1)] = "auto"
+    precision: Precision = "auto"
+
+    def check(self) -> None:
+        """Check the options; a cutoff goes with the Chebyshev filter."""
+        super().check()
+        self.settings()
+
+    def settings(self) -> Propagation:
+        """The options as settings of the computation."""
+        return Propagation(
+            self.width,
+            self.steps,
+            self.operator,
+            self.norm,
+            self.include_r0,
+            self.scale,
+            self.trajectories,
+            self.filter,
+            self.cutoff,
+            self.precision,
+        )
+
+    @classmethod
+    def claims(cls, model: Any) -> list[str]:
+        """None: features are no tensors of the model."""
+        return []
+
+    def plan(self, model: nn.Module, *, graph: Any) -> Iterator[Item]:
+        """Yield the computing job and the features as an output.
+
+        Args:
+            model: any with parameters; it is not written to.
+            graph: whatever :meth:`initkit_gnn.Graph.of` reads; the graphs of a batch or list count one by one.
+        """
+        check_model(model, "gnn/rfp")
+        read, segments = read_graphs(graph)
+        settings = self.settings()
+        shape = settings.shape(read.num_nodes)
+
+        def run(ctx: JobContext) -> dict[str, Tensor]:
+            stream = ctx.stream("R")
+            found, seen = propagated(
+                read,
+                segments,
+                settings,
+                starts(settings, stream, segments),
+                ctx.stream("lanczos"),
+                device=ctx.device,
+                progress=ctx.progress,
+            )
+            warning = seen.warning(self.width)
+            if warning:
+                warnings.warn(f"gnn/rfp: {warning}", stacklevel=2)
+                ctx.note("gnn/rfp remarks", [{"remark": warning}])
+            if seen.cutoffs:
+                ctx.note("gnn/rfp cutoff", [{"graph": i, "cutoff": value} for i, value in enumerate(seen.cutoffs)])
+            return {"features": found}
+
+        graphs = f" of {segments.count} graphs" if segments.count > 1 else ""
+        name = self.operator if isinstance(self.operator, str) else "a given operator"
+        how = f"{self.steps} products with {name}{graphs}"
+        if self.filter == "chebyshev":
+            how = f"a Chebyshev filter of {how}, cutoff {self.cutoff}"
+        job = Job("rfp", run, f"{how}, norm {self.norm}")
+        yield job
+        yield Output("propagated_features", job["features"], shape, why=self._why(settings))
+
+    def _why(self, settings: Propagation) -> str:
+        first = "R_0 and " if settings.has_r0 else ""
+        what = "the filtered block" if self.filter == "chebyshev" else f"R_1..R_{self.steps}"
+        return f"{first}{what}, {self.width} columns each{', times √N' if self.scale == 'sqrt_n' else ''}"
