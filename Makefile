@@ -16,7 +16,7 @@ demo: .venv/.runtime
 test: .venv/.dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-bench: .venv/.dev
+bench: .venv/.bench
 	$(BIN)/python -m benchmarks $(AREA)
 
 docs: .venv/.dev
@@ -48,4 +48,8 @@ clean:
 
 .venv/.dev: .venv/.runtime requirements-dev.txt
 	$(PIP) --requirement requirements-dev.txt
+	@touch $@
+
+.venv/.bench: .venv/.dev requirements-bench.txt
+	$(PIP) --requirement requirements-bench.txt
 	@touch $@

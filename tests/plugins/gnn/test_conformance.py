@@ -16,6 +16,19 @@ from initkit.testing import Case, parametrize_with_checks
 graph = KarateClub()[0]
 
 
+def with_labels() -> Any:
+    """The same graph with features that tell the communities, and nodes to train and to validate on."""
+    numbers = torch.Generator().manual_seed(0)
+    told = graph.clone()
+    told.x = 4 * torch.eye(4).repeat_interleave(9, 1)[:, :34][graph.y] + torch.rand(34, 34, generator=numbers)
+    told.train_mask = torch.arange(34) % 3 > 0
+    told.val_mask = ~told.train_mask
+    return told
+
+
+labelled = with_labels()
+
+
 class Mixed(nn.Module):
     """Layers of several kinds, tied weights and a buffer."""
 
@@ -34,17 +47,35 @@ class Mixed(nn.Module):
         return self.d(x, edge_index)
 
 
+class Tables(nn.Module):
+    """Vectors and context vectors of nodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(34, 8)
+        self.context = nn.Embedding(34, 8)
+
+
 def cases() -> list[Case]:
-    recipes: list[Any] = [card.id for card in initkit.recipes() if card.plugin == "gnn"]
+    quick = {"gnn/mlpinit": initkit.recipe("gnn/mlpinit", epochs=6, lr=3e-2)}
+    recipes: list[Any] = [quick.get(card.id, card.id) for card in initkit.recipes() if card.plugin == "gnn"]
     recipes += [
         initkit.recipe("gnn/virgo", variant="harmonic", distribution="normal", operator="gcn", bias="keep"),
         initkit.recipe("gnn/calibrated", mode="backward", start="orthogonal"),
+        initkit.recipe("gnn/mlpinit", start="pyg_default", epochs=6, lr=3e-2, edges="loops"),
+    ]
+    recipes += [
+        initkit.recipe("gnn/graph_partition", engine="label_propagation", context="none"),
+        initkit.recipe("gnn/graph_partition", trained=30),
     ]
     needing = {card.id for card in initkit.recipes() if any(need.name == "graph" for need in card.needs)}
-    return [
-        Case(one, Mixed, {"graph": graph} if (one if isinstance(one, str) else one.id) in needing else {})
-        for one in recipes
-    ]
+    found = []
+    for one in recipes:
+        name = one if isinstance(one, str) else one.id
+        data = labelled if name == "gnn/mlpinit" else graph
+        model = Tables if name == "gnn/graph_partition" else Mixed
+        found.append(Case(one, model, {"graph": data} if name in needing else {}))
+    return found
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -61,6 +61,11 @@ class ScipyCsr:
         self._ones = bool((matrix.data == 1).all())
         self._wide: dict[torch.dtype, Any] = {}
 
+    @property
+    def matrix(self) -> sp.csr_array:
+        """The matrix itself, not to be changed; repeated edges may be stored one by one."""
+        return self._matrix
+
     def dot(self, v: Tensor) -> Tensor:
         """Multiply: ``A v``."""
         return torch.from_numpy(self._matrix @ v.numpy())
