@@ -114,7 +114,7 @@ def propagated(
     segments: Segments,
     options: Propagation,
     blocks: list[Tensor],
-    probes: Stream,
+    stream: Stream,
     *,
     device: torch.device | None = None,
     out: Any = None,
@@ -127,7 +127,7 @@ def propagated(
         segments: which nodes belong to which graph.
         options: the settings.
         blocks: R_0 of each trajectory, (N, k).
-        probes: stream of the probes for the spectrum.
+        stream: its sub-stream ``lanczos`` makes the probes for the spectrum.
         device: where to compute; None is the graph's.
         out: where to write, an array or tensor of ``options.shape``, such as ``numpy.lib.format.open_memmap`` makes
             for features larger than memory; None makes a float32 tensor.
@@ -146,7 +146,11 @@ def propagated(
     found = Found(graphs=segments.count)
     dtype = _dtype(options, blocks[0])
     root = 1.0 if options.scale == "none" else segments.spread(segments.sizes.double().sqrt()[:, None])
-    cut = _cut(step, graph, segments, options, probes, dtype, found) if options.filter == "chebyshev" else None
+    cut = (
+        _cut(step, graph, segments, options, stream.sub("lanczos"), dtype, found)
+        if options.filter == "chebyshev"
+        else None
+    )
     short = torch.zeros(segments.count, dtype=torch.bool, device=graph.device)
     total = len(blocks) * options.steps
     ticks = iter(progress(range(total), "propagating", total) if progress else range(total))
@@ -190,10 +194,10 @@ def _put(out: Any, trajectory: int, place: int, block: Tensor, options: Propagat
 
 def _on(graph: Graph, device: torch.device) -> Graph:
     """The graph on another device; itself where it is there, or where its edges are on disk."""
+    if type(graph) is not Graph or device.type == "mps":
+        return graph
     here = graph.edge_index.device
     if here.type == device.type and (device.index is None or device.index == here.index):
-        return graph
-    if type(graph) is not Graph or device.type == "mps":
         return graph
     weight = None if graph.edge_weight is None else graph.edge_weight.to(device)
     return Graph(graph.num_nodes, graph.edge_index.to(device), weight)

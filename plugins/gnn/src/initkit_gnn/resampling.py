@@ -26,6 +26,7 @@ from initkit_gnn.segments import Segments
 
 Resample = Literal["forward", "epoch", "fixed"]
 RNI = "rni"
+RFP = "job:rfp"  # the streams of the recipe's job
 
 _SLOTS = 512  # counters: one for the main process and one for each of 511 loader workers
 

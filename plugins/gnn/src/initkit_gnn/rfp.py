@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
+import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
-from initkit import Item, Job, JobContext, Output, Recipe
+from initkit import Item, Job, JobContext, Output, Recipe, Stream
 from initkit_gnn.propagated import Filter, Precision, Propagation, Scale, propagated, starts
 from initkit_gnn.propagation import Norm
+from initkit_gnn.resampling import RFP, draw_name
 from initkit_gnn.rni import check_model
 from initkit_gnn.segments import read_graphs
 
@@ -111,13 +114,13 @@ class Rfp(Recipe):
         shape = settings.shape(read.num_nodes)
 
         def run(ctx: JobContext) -> dict[str, Tensor]:
-            stream = ctx.stream("R")
+            stream = ctx.stream("draw0")
             found, seen = propagated(
                 read,
                 segments,
                 settings,
                 starts(settings, stream, segments),
-                ctx.stream("lanczos"),
+                stream,
                 device=ctx.device,
                 progress=ctx.progress,
             )
@@ -142,3 +145,39 @@ class Rfp(Recipe):
         first = "R_0 and " if settings.has_r0 else ""
         what = "the filtered block" if self.filter == "chebyshev" else f"R_1..R_{self.steps}"
         return f"{first}{what}, {self.width} columns each{', times √N' if self.scale == 'sqrt_n' else ''}"
+
+
+def propagate_features(
+    graph: Any, *, seed: int = 0, out: Any = None, device: torch.device | str | None = None, **options: Any
+) -> Any:
+    """Compute propagated features without a model: what recipe ``gnn/rfp`` makes, also larger than memory.
+
+    Args:
+        graph: whatever :meth:`initkit_gnn.Graph.of` reads, also a ``StreamedGraph``.
+        seed: of the streams.
+        out: an array or tensor to write to, such as ``numpy.lib.format.open_memmap(path, "w+", shape=...)``; None
+            makes a float32 tensor.
+        device: where to compute; None is the graph's.
+        options: those of the recipe.
+
+    Returns:
+        ``out``, or a tensor (N, columns), with several trajectories (N, trajectories, columns).
+    """
+    settings = settings_of(options)
+    read, segments = read_graphs(graph)
+    stream = Stream(seed, draw_name(0, RFP))
+    where = None if device is None else torch.device(device)
+    blocks = starts(settings, stream, segments)
+    found, seen = propagated(read, segments, settings, blocks, stream, device=where, out=out)
+    warning = seen.warning(settings.width)
+    if warning:
+        warnings.warn(f"gnn/rfp: {warning}", stacklevel=2)
+    return found
+
+
+def settings_of(options: dict[str, Any]) -> Propagation:
+    """Check options by name; the operator may also be a matrix, an ``Operator`` or a pair of functions."""
+    operator = options.pop("operator", "gcn")
+    if isinstance(operator, str):
+        return Rfp(**options, operator=operator).settings()  # type: ignore[arg-type]
+    return dataclasses.replace(Rfp(**options).settings(), operator=operator)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch_geometric.transforms import BaseTransform
 
 from initkit import NeedError, OptionError
 from initkit_gnn.random_columns import Distribution, Fan, RandomColumns, dense
-from initkit_gnn.resampling import RNI, Resample, Resampler
+from initkit_gnn.resampling import RFP, RNI, Resample, Resampler
 from initkit_gnn.segments import Segments, read_graphs
 
 
@@ -117,7 +116,8 @@ def count_nodes(data: Data) -> int:
 class RandomFeaturePropagation(BaseTransform):  # type: ignore[misc]
     """Propagated random features as a transform: ``x`` becomes ``[x | features]``.
 
-    Computed as recipe ``gnn/rfp`` does, whose options it takes by name; each graph of a ``Batch`` by itself.
+    Computed as recipe ``gnn/rfp`` does, whose options it takes by name; each graph of a ``Batch`` by itself. For one
+    graph, ``fixed`` gives the features that the recipe writes under the same seed.
 
     Args:
         resample: ``fixed``: R_0 is the same at every call (to be cached, as a ``pre_transform``); ``forward``: anew
@@ -133,16 +133,12 @@ class RandomFeaturePropagation(BaseTransform):  # type: ignore[misc]
     def __init__(
         self, *, resample: Resample = "fixed", seed: int = 0, attr_name: str | None = None, **options: Any
     ) -> None:
-        from initkit_gnn.rfp import Rfp
+        from initkit_gnn.rfp import settings_of
 
-        own = options.pop("operator", "gcn")
-        named = isinstance(own, str)
-        self.settings = Rfp(**options, **({"operator": own} if named else {})).settings()
-        if not named:
-            self.settings = dataclasses.replace(self.settings, operator=own)
+        self.settings = settings_of(options)
         if attr_name is None and self.settings.trajectories > 1:
             raise OptionError("trajectories > 1 make a tensor of three dimensions: give attr_name, where it goes")
-        self.resampler = Resampler("rfp", seed, resample)
+        self.resampler = Resampler(RFP, seed, resample)
         self.attr_name = attr_name
 
     def set_epoch(self, epoch: int) -> None:
@@ -158,7 +154,7 @@ class RandomFeaturePropagation(BaseTransform):  # type: ignore[misc]
         graph, segments = read_graphs(data)
         stream, rows = self.resampler.training(segments, data.get("n_id"))
         blocks = starts(self.settings, stream, segments, rows)
-        features, seen = propagated(graph, segments, self.settings, blocks, stream.sub("lanczos"))
+        features, seen = propagated(graph, segments, self.settings, blocks, stream)
         warning = seen.warning(self.settings.width)
         if warning:
             warnings.warn(f"RandomFeaturePropagation: {warning}", stacklevel=2)

@@ -15,6 +15,7 @@ from torch_geometric.nn import Sequential as PygSequential
 
 import initkit
 from initkit import NeedError, OptionError
+from initkit_gnn.calling import call_model
 from initkit_gnn.random_columns import Distribution, Fan, RandomColumns, dense
 from initkit_gnn.resampling import RNI, Resample, Resampler
 from initkit_gnn.segments import Segments
@@ -27,9 +28,9 @@ HIDDEN = 32  # width of the authors' first deterministic layer
 class WithRandomFeatures(nn.Module):
     """A model with random node features, drawn anew at every forward pass, averaged over draws in evaluation.
 
-    Call it as the model is called, with ``(x, edge_index, ...)`` or with a ``Data``; the model must take features of
-    width d + k, k = int(ratio · width), or ``width`` with ``ratio=1`` or ``project=True``. Without ``x`` (None, or a
-    ``Data`` that has none) it gets R alone.
+    Call it as the model is called, with ``(x, edge_index, ...)``, or with a ``Data``, of which the model gets what its
+    ``forward`` asks for. The model must take features of width d + k, k = int(ratio · width), or ``width`` with
+    ``ratio=1`` or ``project=True``. Without ``x`` (None, or a ``Data`` that has none) it gets R alone.
 
     Training draws follow ``resample``. Evaluation (``eval()``) uses draws of its own, the same in every call, so that
     it can be repeated and does not depend on how long training went on; a graph gets the same features whatever
@@ -225,6 +226,8 @@ class _Call:
         if self._data is not None:
             data = copy.copy(self._data)
             data.x = features
+            if len(self._args) == 1 and not self._kwargs:
+                return call_model(self._model, data)
             args = [data, *self._args[1:]] if self._args else []
             kwargs = self._kwargs if self._args else {**self._kwargs, "data": data}
             return self._model(*args, **kwargs)
