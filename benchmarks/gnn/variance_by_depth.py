@@ -103,7 +103,8 @@ def _measured(data: _citation.Citation, operator: str, label: str, seed: int) ->
     needs = {"graph": Data(x=data.x, edge_index=data.edge_index)} if asks else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # remarks on a layer's assumptions; they are in the report too
-        initkit.apply(model, initkit.recipe(recipe, **options), seed=seed, **needs)
+        # The default first: it fills what a recipe leaves alone, GAT's attention vectors, from streams.
+        initkit.apply(model, ["gnn/pyg_default", initkit.recipe(recipe, **options)], seed=seed, **needs)
     outputs: list[Tensor] = []
 
     def keep(module: nn.Module, given: Any, output: Tensor) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from pathlib import Path
 
 import plots
 from cogapp import Cog
+from cogapp.cogapp import CogError
 from record import ROOT
 
 
@@ -43,19 +45,25 @@ def stale_images() -> list[Path]:
 
 
 def main() -> int:
-    """Write what is stale, or with ``--check`` name it."""
+    """Write what is stale, or with ``--check`` name it; a page whose parts cannot be made does not stop the others."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args().check
     stale = stale_images()
     if stale and not check:
         plots.draw()
+    broken = []
     for path in pages():
-        text = filled(path)
+        try:
+            text = filled(path)
+        except CogError as error:
+            broken.append(path)
+            print(f"broken: {path.relative_to(ROOT)}\n{error}", file=sys.stderr)
+            continue
         if text != path.read_text(encoding="utf-8"):
             stale.append(path)
             if not check:
                 path.write_text(text, encoding="utf-8")
     for path in stale:
         print(f"{'stale' if check else 'written'}: {path.relative_to(ROOT)}")
-    return int(check and bool(stale))
+    return int(bool(broken) or (check and bool(stale)))

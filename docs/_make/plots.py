@@ -51,12 +51,12 @@ COLOURS = {
     "calibrated": "#009E73",
     "calibrated 0.1": "#009E73",
     "calibrated 1": "#7fcbb3",
-    "orthogonal, calibrated 0.1": "#CC79A7",
+    "orthogonal, calibrated 0.1": "#D55E00",
 }
 NAMES = {
     "pyg_default": "PyG default",
     "virgo forward, operator=gcn": "virgo forward, operator=gcn",
-    "orthogonal, calibrated 0.1": "calibrated 0.1, orthogonal start",
+    "orthogonal, calibrated 0.1": "calibrated 0.1,\northogonal start",
 }
 TITLES = {"signal": "signal: mean z²", "gradient": "gradient: mean (dLoss/dz)²"}
 ACCURACY, VARIANCE = ("gnn", "accuracy"), ("gnn", "variance_by_depth")
@@ -183,7 +183,7 @@ def on_a_page(labels: Sequence[str], sizes: Sequence[str]) -> Figure:
     rows = record.need(*ACCURACY)["rows"]
     others = [one for one in dict.fromkeys(r["label"] for r in rows) if one not in labels]
     _accuracy_by_depth(panels[0], [*others, *labels], labels)
-    panels[0].set_title(f"accuracy on {DATA['cora']} (grey: other recipes)", loc="left")
+    panels[0].set_title(f"accuracy on {DATA['cora']} ± std (grey: others)", loc="left")
     for axes, (key, title) in zip(panels[1:], TITLES.items(), strict=True):
         ends: list[Any] = []
         _sizes(axes, "GCN", key, sizes, ends)

@@ -124,14 +124,15 @@ def diversity_table() -> str:
 
 
 def recipe_table(root: str = "") -> str:
-    """The installed recipes, each with a link to its page below ``root``; of our own plugins only."""
+    """The installed recipes, each with a link to its page below ``root``."""
     import initkit
 
     rows = []
     for card in initkit.recipes():
         needs = ", ".join(f"`{need.name}`{' (optional)' if need.optional else ''}" for need in card.needs) or "–"
-        link = f"[`{card.id}`]({root}recipes/{card.id}.md)"
-        rows.append([link, card.summary, needs])
+        page = f"recipes/{card.id}.md"
+        there = (record.ROOT / "docs" / page).is_file()
+        rows.append([f"[`{card.id}`]({root}{page})" if there else f"`{card.id}`", card.summary, needs])
     return table(["recipe", "what it does", "needs"], rows, numbers_from=3)
 
 
