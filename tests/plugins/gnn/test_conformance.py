@@ -63,6 +63,8 @@ def cases() -> list[Case]:
     recipes += [
         initkit.recipe("gnn/virgo", variant="harmonic", distribution="normal", operator="gcn", bias="keep"),
         initkit.recipe("gnn/calibrated", mode="backward", start="orthogonal"),
+        initkit.recipe("gnn/rni", ratio=1.0, draws=2, distribution="xavier_uniform"),
+        initkit.recipe("gnn/rfp", filter="chebyshev", trajectories=2),
         initkit.recipe("gnn/mlpinit", start="pyg_default", epochs=6, lr=3e-2, edges="loops"),
     ]
     recipes += [

@@ -94,8 +94,8 @@ def test_a_graph_without_features_gets_random_columns_alone() -> None:
 
 def test_integer_and_sparse_features_are_kept() -> None:
     x = torch.tensor([[1, 0], [0, 2], [0, 0], [0, 0], [3, 0], [0, 1]])
-    for given in (x, x.float().to_sparse()):
-        found = features("gnn/rni", Data(x=given, edge_index=cycle(6)))
+    for form in (x, x.float().to_sparse()):
+        found = features("gnn/rni", Data(x=form, edge_index=cycle(6)))
         assert torch.equal(found[:, :2], x.float())
 
 

@@ -12,17 +12,18 @@ from safetensors.torch import load_file
 from torch_geometric.data import Data
 
 from initkit import NeedError
+from initkit_gnn.streaming import StreamedGraph
 
-_KINDS = ".npz, .safetensors, .csv and .txt"
+_KINDS = ".npz, .npy, .safetensors, .csv and .txt"
 
 
-def load_graph(path: str | Path) -> Data:
+def load_graph(path: str | Path) -> Data | StreamedGraph:
     """Read a graph from a file.
 
     ``.npz`` and ``.safetensors`` hold ``edge_index`` (2, E) or a SciPy CSR matrix as ``scipy.sparse.save_npz`` writes
     it (A[target, source]), and where present ``edge_weight``, ``x`` (or a CSR of it: ``x_indptr``, ``x_indices``,
     ``x_shape``, ``x_data``), ``y`` and more, which are kept. ``.csv`` and ``.txt`` are edge lists: source, target and
-    perhaps a weight.
+    perhaps a weight. ``.npy`` is an ``edge_index`` alone, which may be larger than memory: it stays on disk.
 
     Raises:
         NeedError: the file is missing, broken or holds no graph.
@@ -38,6 +39,8 @@ def load_graph(path: str | Path) -> Data:
             return _from_arrays({name: t.numpy() for name, t in load_file(file).items()}, file)
         if file.suffix in (".csv", ".txt"):
             return _from_edge_list(file)
+        if file.suffix == ".npy":
+            return StreamedGraph(file)
     except (OSError, ValueError) as error:
         if isinstance(error, NeedError):
             raise

@@ -241,7 +241,7 @@ def _cut(
         low, high = spectrum.low - margin, spectrum.high
     if options.cutoff == "auto":
         assert spectrum is not None
-        cutoff = automatic_cutoff(_within(spectrum, low, high), options.width)
+        cutoff = automatic_cutoff(_within(spectrum, low, high), options.width, options.steps)
         cutoff = torch.tensor([float(f"{value:.4g}") for value in cutoff.tolist()], dtype=torch.float64).to(low.device)
     else:  # of the way to the top of the spectrum, which is 1 for normalised operators
         cutoff = float(options.cutoff) * high

@@ -78,6 +78,6 @@ def _one_size(block: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
 def _lengths_of_many(block: Tensor, segments: Segments) -> Normalised:
     largest = segments.largest(block.abs())
     scaled = block / segments.spread(largest.where(largest > 0, torch.ones_like(largest)))
-    lengths = segments.total(scaled.double().square_()).sqrt_()
+    lengths = segments.total(scaled.double().square()).sqrt()
     factor = (1 / lengths.where(lengths > 0, torch.ones_like(lengths))).to(block.dtype)
     return Normalised(scaled * segments.spread(factor), (lengths > 0).sum(dim=1))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from initkit_gnn.features import BLOCK, sparse_entries
@@ -101,7 +102,7 @@ def start_colours(x: Tensor | None, size: int) -> Colours:
     if x is None or x.numel() == 0:
         return found
     x = x.detach()
-    if x.layout != x.new_empty(0).layout:
+    if x.layout != torch.strided:
         rows, values = (part.numpy(force=True) for part in sparse_entries(x))
         columns = x.to_sparse().coalesce().indices()[1].numpy(force=True)
         np.add.at(found, rows, _entries(values, columns.astype(np.uint64)))

@@ -12,7 +12,7 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
-from initkit import Item, Job, JobContext, Output, Recipe, Stream
+from initkit import Item, Job, JobContext, Output, Recipe, Stream, recipe
 from initkit_gnn.propagated import Filter, Precision, Propagation, Scale, propagated, starts
 from initkit_gnn.propagation import Norm
 from initkit_gnn.resampling import RFP, draw_name
@@ -46,8 +46,9 @@ class Rfp(Recipe):
         scale: ``sqrt_n`` multiplies R_1 .. R_P by √N, so that entries are of size 1 in any graph; ``none``.
         trajectories: B, independent ones; more than one make a tensor (N, B, columns).
         filter: ``power`` (the paper's trajectory) or ``chebyshev``.
-        cutoff: of the Chebyshev filter, below 1 = the top of the spectrum; ``auto`` puts about 14 eigenvalues for
-            each column above it, by a density estimate of 20 Lanczos steps.
+        cutoff: of the Chebyshev filter, below 1 = the top of the spectrum; ``auto``: as high as leaves the top of
+            the spectrum a hundred times the energy of all below, with two eigenvalues for each column above it by a
+            density estimate of 20 Lanczos steps.
         precision: of the products; ``auto`` is float64 up to 2²² entries of R, else float32 (lengths, QR and factors
             are in float64 always).
 
@@ -177,7 +178,9 @@ def propagate_features(
 
 def settings_of(options: dict[str, Any]) -> Propagation:
     """Check options by name; the operator may also be a matrix, an ``Operator`` or a pair of functions."""
-    operator = options.pop("operator", "gcn")
-    if isinstance(operator, str):
-        return Rfp(**options, operator=operator).settings()  # type: ignore[arg-type]
-    return dataclasses.replace(Rfp(**options).settings(), operator=operator)
+    own = options.get("operator", "gcn")
+    named = isinstance(own, str)
+    rest = {name: value for name, value in options.items() if named or name != "operator"}
+    made = recipe("gnn/rfp", **rest)
+    assert isinstance(made, Rfp)
+    return made.settings() if named else dataclasses.replace(made.settings(), operator=own)

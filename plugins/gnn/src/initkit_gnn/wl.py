@@ -187,8 +187,7 @@ def wl_check(
 
 def _read(given: Any) -> tuple[Graph, Segments, Any]:
     """The graphs side by side, which node belongs to which, and their own labels."""
-    single = hasattr(given, "edge_index") or hasattr(given, "adj_t") or not _is_many(given)
-    if single:
+    if not (is_list_of_graphs(given) or isinstance(given, torch.utils.data.Dataset)):
         graph = Graph.of(given)
         return graph, Segments.of(given, graph.num_nodes), getattr(given, "y", None)
     parts = list(given)
@@ -202,13 +201,6 @@ def _read(given: Any) -> tuple[Graph, Segments, Any]:
     elif all(one is not None for one in labels):
         joined = torch.as_tensor(labels)
     return graph, Segments(graph.num_nodes, torch.repeat_interleave(sizes)), joined
-
-
-def _is_many(given: Any) -> bool:
-    if is_list_of_graphs(given):
-        return True
-    # A data set of PyG: of a length, by number.
-    return hasattr(given, "__getitem__") and hasattr(given, "__len__") and hasattr(given, "get")
 
 
 def _level(labels: Any, graph: Graph, segments: Segments) -> Level:
