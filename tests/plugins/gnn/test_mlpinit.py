@@ -281,6 +281,17 @@ def test_statistics_of_normalisations_are_those_on_the_graph() -> None:
     assert report["norm.running_mean"].why == "measured with one pass of the GNN"
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_no_batch_has_a_single_row() -> None:
+    """BatchNorm cannot train on one."""
+    data = made()
+    data.train_mask[:] = False
+    data.train_mask[torch.stack([torch.nonzero(data.y == c)[0, 0] for c in range(CLASSES)])] = True
+    data.val_mask &= ~data.train_mask
+    assert start(Normed(), data, batch=2).notes["gnn/mlpinit"]["training_nodes"] == 3
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_cached_first_graph_is_neither_used_nor_replaced() -> None:
     data = made()
     empty, plain, full = (Net(lambda a, b, c=c: GCNConv(a, b, cached=c)) for c in (True, False, True))

@@ -187,7 +187,9 @@ class Training:
         torch.manual_seed(stream.sub("dropout").integer_seed())
         order = stream.permutation(len(self._labels.train))
         total = torch.zeros((), dtype=torch.float64, device=self._ctx.device)
-        for part in np.array_split(order, math.ceil(len(order) / self._options.batch)):
+        # Parts of nearly one size, and never of a single row, on which BatchNorm cannot train.
+        count = max(1, min(math.ceil(len(order) / self._options.batch), len(order) // 2))
+        for part in np.array_split(order, count):
             nodes = self._labels.train[torch.from_numpy(part)]
             loss = self._labels.loss(self._call(values, buffers, self._rows.rows(nodes)), nodes)
             optimizer.zero_grad(set_to_none=True)
