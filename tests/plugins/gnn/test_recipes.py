@@ -239,7 +239,7 @@ def test_calibration_changes_no_mode_and_no_statistics() -> None:
 
     model = Normed()
     before = [t.clone() for t in model.norm.buffers()]
-    with pytest.warns(UserWarning, match="norm normalises|norm, norm.module normalises"):
+    with pytest.warns(UserWarning, match="calibrated: norm normalises"):
         initkit.apply(model, "gnn/calibrated", graph=karate())
     assert model.training
     assert model.norm.training

@@ -113,7 +113,9 @@ class _Run:
             self._leaves[id(data.x)] = "input"
         with torch.enable_grad():
             self._out = self._from(call_model(double, data))
-        self.normalised = [name for name, m in model.named_modules() if type(m).__name__.startswith(_NORMS)]
+        norms = [name for name, m in model.named_modules() if type(m).__name__.startswith(_NORMS)]
+        # PyG's normalisations hold torch's inside them: the outer one is what the user knows.
+        self.normalised = [name for name in norms if name.rpartition(".")[0] not in norms]
 
     def _stand_in(self, module: nn.Module, layer: Layer) -> None:
         def forward(x: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
