@@ -7,6 +7,7 @@ import io
 import math
 import pickle
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -608,3 +609,13 @@ def test_errors_are_of_one_line() -> None:
         with pytest.raises(InitError) as caught:
             call()
         assert "\n" not in str(caught.value)
+
+
+def test_the_example_gets_features_for_graphs_that_need_them() -> None:
+    from initkit_gnn import example_expressive, wl_check
+
+    assert wl_check(example_expressive.graph).needed is True
+    found = initkit.apply(example_expressive.model(), "gnn/rni", graph=example_expressive.graph)
+    assert found.outputs["random_features"].shape == (example_expressive.graph.num_nodes, 33)
+    link = Path(__file__).parents[3] / "examples" / "gnn_expressive.py"
+    assert link.read_text() == Path(example_expressive.__file__).read_text()

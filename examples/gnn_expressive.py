@@ -1,0 +1,1 @@
+../plugins/gnn/src/initkit_gnn/example_expressive.py
