@@ -322,7 +322,7 @@ def test_node2vec_of_pyg_by_its_attributes() -> None:
 
 def test_narrow_pads_with_noise() -> None:
     model = SkipGram(width=16)
-    report = initkit.apply(model, plain(), graph=karate)
+    report = initkit.apply(model, plain(narrow="pad"), graph=karate)
     table = model.embedding.weight.detach()
     assert torch.linalg.matrix_rank(table) == 16
     columns = report.notes["gnn/graph_partition spreading"][0]["columns"]
@@ -330,14 +330,16 @@ def test_narrow_pads_with_noise() -> None:
     share = table[:, columns:].square().mean().sqrt() / table[:, :columns].square().mean().sqrt()
     assert float(share) == pytest.approx(0.01, rel=0.2)
     assert any("have no block vectors" in row["remark"] for row in report.notes["gnn/graph_partition remarks"])
-    initkit.apply(model, plain(noise=0.0), graph=karate)
+    initkit.apply(model, plain(narrow="pad", noise=0.0), graph=karate)
     assert not model.embedding.weight[:, columns:].any()
 
 
 @pytest.mark.parametrize(("width", "blocks"), [(5, 6), (8, 16), (20, 17)])
 def test_narrow_raises_the_number_of_blocks(width: int, blocks: int) -> None:
-    plan = initkit.plan(SkipGram(width=width), plain(narrow="raise"), graph=karate)
+    plan = initkit.plan(SkipGram(width=width), plain(), graph=karate)
     assert f"K = {blocks} blocks" in plan["embedding.weight"].why
+    plan = initkit.plan(SkipGram(width=width), plain(blocks=4), graph=karate)
+    assert "K = 4 blocks" in plan["embedding.weight"].why
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
@@ -388,7 +390,7 @@ def test_a_function_that_returns_something_else(returned: Any, words: str) -> No
     model = SkipGram()
     before = model.embedding.weight.detach().clone()
     with pytest.raises(CommitError) as error:
-        initkit.apply(model, plain(embed=embed), graph=karate)
+        initkit.apply(model, plain(embed=embed, blocks=6), graph=karate)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
     assert torch.equal(model.embedding.weight, before)

@@ -29,7 +29,7 @@ _ID = "gnn/graph_partition"
 class GraphPartition(Recipe):
     """Embedding tables that start from a partition of the graph: each node where its block is.
 
-    1. Split the N nodes into K = ⌈√N⌉ balanced blocks with few edges between them.
+    1. Split the N nodes into K = ⌈√N⌉ balanced blocks with few edges between them (2d where that is below d).
     2. B, K x K: the weight of edges between blocks, each edge in both directions, those inside on the diagonal.
     3. Embed the blocks: M = log max(vol(B)/T · Σ_(r=1..T) (D⁻¹B)^r D⁻¹, 1) = U S Vᵀ with T = 5; nodes take U √S,
        contexts V √S, each scaled to mean norm 1.
@@ -46,7 +46,7 @@ class GraphPartition(Recipe):
     speed. Directed graphs count as undirected; self-loops are left out.
 
     Args:
-        blocks: K; None is ⌈√N⌉.
+        blocks: K; None is ⌈√N⌉, see ``narrow``.
         engine: what splits: ``pymetis`` (METIS, recursive bisection), ``pymetis_kway``, ``mtkahypar`` (its
             deterministic preset: better cuts, slow), ``label_propagation`` (needs no package); ``auto`` is pymetis
             where it is installed, else label_propagation.
@@ -55,8 +55,8 @@ class GraphPartition(Recipe):
         delta: of step 5; None is 1/√N.
         max_iter: steps at most; without end, every component would collapse to one vector.
         out_norm: mean norm of the rows of both tables.
-        narrow: what to do where K < d: ``pad`` fills the columns that have no values with noise, ``raise`` makes
-            2d blocks (at most N/2).
+        narrow: where K < d, d being the table's width: ``raise`` makes 2d blocks (at most N/2), which is better on
+            citation graphs; ``pad`` leaves K. Columns that have no values then are filled with noise.
         noise: standard deviation of the noise in padded columns, over the root mean square of the others.
         table: name of the module or tensor with the nodes' vectors; None looks for it.
         context: name of the context table, ``none``, or ``auto`` to look for it.
@@ -81,7 +81,7 @@ class GraphPartition(Recipe):
     delta: Annotated[float, Gt(0)] | None = None
     max_iter: Annotated[int, Ge(0)] = 100
     out_norm: Annotated[float, Gt(0)] = 0.5
-    narrow: Literal["pad", "raise"] = "pad"
+    narrow: Literal["raise", "pad"] = "raise"
     noise: Annotated[float, Ge(0)] = 0.01
     table: str | None = None
     context: str = "auto"
@@ -122,9 +122,11 @@ class GraphPartition(Recipe):
             yield Fill(tables.context, job["contexts"], why=f"contexts: {why}")
 
     def _blocks(self, nodes: int, width: int) -> int:
-        blocks = self.blocks or math.ceil(math.sqrt(nodes))
-        if blocks > nodes:
-            raise OptionError(f"{_ID}, option blocks={blocks}: the graph has {nodes} nodes only")
+        if self.blocks is not None:
+            if self.blocks > nodes:
+                raise OptionError(f"{_ID}, option blocks={self.blocks}: the graph has {nodes} nodes only")
+            return self.blocks
+        blocks = math.ceil(math.sqrt(nodes))
         if blocks < width and self.narrow == "raise":
             blocks = max(blocks, min(2 * width, nodes // 2))
         return blocks
