@@ -11,6 +11,7 @@ import matplotlib
 matplotlib.use("svg")
 
 import record
+import warm_start
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -256,6 +257,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
         (ACCURACY, VARIANCE),
         lambda: on_a_page([*BASE, "virgo backward"], [*BASE, "virgo backward"]),
     ),
+    **warm_start.DRAWN,
 }
 
 
