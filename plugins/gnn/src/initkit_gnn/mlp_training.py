@@ -252,16 +252,16 @@ class Training:
     ) -> None:
         still = self._unmoved(state)
         found = {
-            **facts,
-            "label_rate": round_scale(facts["label_rate"]),
-            "edges": self._edges,
-            "epochs": state.epoch,
-            "best_epoch": state.best_epoch,
+            "verdict": verdict,
             "score": SCORES[self._labels.task],
             "validation": round_scale(state.best_score),
             "chance": round_scale(self._labels.chance()),
             "threshold": round_scale(threshold),
-            "verdict": verdict,
+            "epochs": state.epoch,
+            "best_epoch": state.best_epoch,
+            **facts,
+            "label_rate": round_scale(facts["label_rate"]),
+            "edges": self._edges,
         }
         if still:
             found["without_gradient"] = still
