@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 import math
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -492,6 +495,52 @@ def test_an_epoch_reaches_workers_that_stay_alive() -> None:
     assert set(first).isdisjoint(second)
 
 
+RANK = """
+import json, sys
+import torch
+from torch import nn
+from torch_geometric.data import Batch, Data
+from torch_geometric.nn import GCN
+from initkit_gnn import WithRandomFeatures
+
+torch.set_num_threads(1)
+torch.distributed.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=int(sys.argv[1]), world_size=2)
+torch.manual_seed(0)
+ring = torch.stack([torch.arange(6), torch.arange(6).roll(1)])
+data = Batch.from_data_list([Data(x=torch.ones(6, 2), edge_index=ring)] * 2)
+inside = WithRandomFeatures(GCN(6, 4, 2, out_channels=2), 8, draws=2)
+model = nn.parallel.DistributedDataParallel(inside)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+seen = []
+inside.model.register_forward_pre_hook(lambda m, args: seen.append(args[0][:, 2:].flatten().tolist()))
+for _ in range(2):
+    optimizer.zero_grad()
+    model(data.x, data.edge_index).square().sum().backward()
+    optimizer.step()
+training = seen[:]
+weights = [p.flatten().tolist() for p in inside.parameters()]
+model.eval()
+evaluation = model(data.x, data.edge_index).tolist()
+print(json.dumps({"training": training, "weights": weights, "evaluation": evaluation}))
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
+def test_two_ranks_of_a_distributed_run(tmp_path: Path) -> None:
+    commands = [[sys.executable, "-c", RANK, str(rank), str(tmp_path / "meet")] for rank in (0, 1)]
+    running = [subprocess.Popen(one, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for one in commands]
+    ended = [process.communicate(timeout=120) for process in running]
+    found = []
+    for process, (out, error) in zip(running, ended, strict=True):
+        assert process.returncode == 0, error
+        found.append(json.loads(out.splitlines()[-1]))
+    assert found[0]["training"] != found[1]["training"]
+    assert found[0]["weights"] == found[1]["weights"]
+    assert found[0]["evaluation"] == found[1]["evaluation"]
+
+
 def test_ranks_draw_from_streams_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for rank in (0, 1):
@@ -499,6 +548,19 @@ def test_ranks_draw_from_streams_of_their_own(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
         found.append(RandomNodeFeatures(8)(six()).x)
     assert not torch.equal(found[0], found[1])
+
+
+def test_workers_that_are_not_forked_are_told_the_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for rank in (0, 1):
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.distributed, "is_initialized", lambda: True)
+            patch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+            sent = pickle.dumps(RandomNodeFeatures(8))
+        found.append(pickle.loads(sent)(six()).x)
+    assert not torch.equal(found[0], found[1])
+    monkeypatch.setenv("RANK", "1")
+    assert torch.equal(RandomNodeFeatures(8)(six()).x, found[1])
 
 
 def test_in_a_distributed_module_evaluation_is_the_same_on_every_rank(monkeypatch: pytest.MonkeyPatch) -> None:

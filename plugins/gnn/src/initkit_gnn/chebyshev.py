@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from initkit_gnn.propagation import Multiply
+from initkit_gnn.csr import Multiply
 from initkit_gnn.segments import Segments
 from initkit_gnn.spectrum import Density
 

@@ -7,13 +7,15 @@ between machines. Edges that are given several times are summed.
 from __future__ import annotations
 
 import warnings
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+Multiply = Callable[[Tensor], Tensor]
 _SHIFT = 32  # an edge's sort key is target * 2**32 + source
 INDEX_LIMIT = 2**31
 
@@ -30,8 +32,8 @@ class Csr(Protocol):
     def dot_t(self, v: Tensor) -> Tensor:
         """Multiply by the transpose: ``A^T v``."""
 
-    def dot_many(self, block: Tensor) -> Tensor:
-        """Multiply several columns at once: ``A B`` in the precision of B, float32 or float64 (N, k)."""
+    def wide(self, dtype: torch.dtype, left: Tensor | None, right: Tensor | None) -> Multiply:
+        """Return the product of diag(left) A diag(right) with blocks (N, k) of float32 or float64."""
 
     def squared(self) -> Csr:
         """Square every entry."""
@@ -59,7 +61,6 @@ class ScipyCsr:
         self._matrix = matrix
         self._transpose = matrix.T
         self._ones = bool((matrix.data == 1).all())
-        self._wide: dict[torch.dtype, Any] = {}
 
     @property
     def matrix(self) -> sp.csr_array:
@@ -74,21 +75,21 @@ class ScipyCsr:
         """Multiply by the transpose: ``A^T v``."""
         return torch.from_numpy(self._transpose @ v.numpy())
 
-    def dot_many(self, block: Tensor) -> Tensor:
-        """Multiply several columns at once: ``A B`` in the precision of B."""
-        if block.dtype not in self._wide:
-            self._wide[block.dtype] = self._in(block.dtype)
-        found = self._wide[block.dtype]
-        return found @ block if isinstance(found, Tensor) else torch.from_numpy(found @ block.numpy())
-
-    def _in(self, dtype: torch.dtype) -> Any:
-        """The matrix for products with many columns: torch's where it has MKL (twice as fast), else SciPy's."""
+    def wide(self, dtype: torch.dtype, left: Tensor | None, right: Tensor | None) -> Multiply:
+        """Return the product with blocks of columns, by torch where it has MKL (twice as fast), else by SciPy."""
         m = self._matrix
-        data = m.data.astype(np.float32 if dtype == torch.float32 else np.float64, copy=False)
+        kind = np.float32 if dtype == torch.float32 else np.float64
+        data = m.data.astype(kind, copy=left is not None or right is not None)
+        if left is not None:
+            data *= np.repeat(left.numpy().astype(kind), np.diff(m.indptr))
+        if right is not None:
+            data *= right.numpy().astype(kind)[m.indices]
         if not torch.backends.mkl.is_available():  # type: ignore[no-untyped-call]
-            return sp.csr_array((data, m.indices, m.indptr), shape=m.shape)
+            plain = sp.csr_array((data, m.indices, m.indptr), shape=m.shape)
+            return lambda block: torch.from_numpy(plain @ block.numpy())
         rows, columns, values = (torch.from_numpy(part) for part in (m.indptr, m.indices, data))
-        return _torch_csr(rows, columns, values, self.size)
+        found = _torch_csr(rows, columns, values, self.size)
+        return lambda block: found @ block
 
     def squared(self) -> ScipyCsr:
         """Square every entry; a matrix of ones is its own square."""
@@ -142,7 +143,6 @@ class TorchCsr:
         self._columns = (key & (2**_SHIFT - 1)).to(index)
         self._key = key
         self._matrix = _torch_csr(self._rows, self._columns, self._values, size)
-        self._single: Tensor | None = None
         self._transposed: TorchCsr | None = None
 
     def dot(self, v: Tensor) -> Tensor:
@@ -156,13 +156,15 @@ class TorchCsr:
             self._transposed = self if self._equal(swapped) else swapped
         return self._transposed.dot(v)
 
-    def dot_many(self, block: Tensor) -> Tensor:
-        """Multiply several columns at once: ``A B`` in the precision of B."""
-        if block.dtype == torch.float64:
-            return self._matrix @ block
-        if self._single is None:
-            self._single = _torch_csr(self._rows, self._columns, self._values.float(), self.size)
-        return self._single @ block
+    def wide(self, dtype: torch.dtype, left: Tensor | None, right: Tensor | None) -> Multiply:
+        """Return the product with blocks of columns."""
+        values = self._values
+        if left is not None:
+            values = values * left[self._key >> _SHIFT]
+        if right is not None:
+            values = values * right[self._columns.long()]
+        found = _torch_csr(self._rows, self._columns, values.to(dtype), self.size)
+        return lambda block: found @ block
 
     def _equal(self, other: TorchCsr) -> bool:
         return torch.equal(self._key, other._key) and torch.equal(self._values, other._values)

@@ -89,7 +89,7 @@ class _Table:
         if not whole or not (array.flags.c_contiguous or array.flags.f_contiguous):
             return np.array(array[..., first:last])
         count, size = last - first, array.dtype.itemsize
-        with open(array.filename, "rb") as file:
+        with open(array.filename, "rb", buffering=0) as file:
             if self._rows == 1 or not array.flags.c_contiguous:
                 file.seek(array.offset + first * size * self._rows)
                 found = np.fromfile(file, array.dtype, count * self._rows)
@@ -97,7 +97,7 @@ class _Table:
             ends = np.empty((2, count), array.dtype)
             for row in range(2):
                 file.seek(array.offset + (row * self.length + first) * size)
-                ends[row] = np.fromfile(file, array.dtype, count)
+                file.readinto(memoryview(ends[row]).cast("B"))
             return ends
 
 

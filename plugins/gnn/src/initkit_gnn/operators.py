@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from initkit.errors import NeedError, OptionError, PlanError, listed
-from initkit_gnn.csr import Csr, compress, total
+from initkit_gnn.csr import Csr, Multiply, compress, total
 from initkit_gnn.graph import Graph
 
 BAND = 32  # columns of one product with a block
@@ -101,6 +101,7 @@ class Scaled(Operator):
         self._matrix = matrix
         self._left, self._right, self._own = left, right, own
         self._squared: Scaled | None = None
+        self._wide: dict[torch.dtype, Multiply] = {}
 
     def linear(self, a: Tensor, *, transposed: bool = False) -> Tensor:
         """Return ``M a``, or ``M^T a``."""
@@ -120,17 +121,13 @@ class Scaled(Operator):
         if block.shape[1] > BAND:
             bands = (block[:, first : first + BAND] for first in range(0, block.shape[1], BAND))
             return torch.cat([self.many(band.contiguous()) for band in bands], dim=1)
-        left, right, own = (
-            part.to(block.dtype)[:, None] if isinstance(part, Tensor) else part
-            for part in (self._left, self._right, self._own)
-        )
-        result = self._matrix.dot_many(block if right is None else block * right)
-        if left is not None:
-            result.mul_(left)
-        if isinstance(own, Tensor):
-            result.addcmul_(own, block)
-        elif own is not None:
-            result.add_(block, alpha=own)
+        if block.dtype not in self._wide:
+            self._wide[block.dtype] = self._matrix.wide(block.dtype, self._left, self._right)
+        result = self._wide[block.dtype](block)
+        if isinstance(self._own, Tensor):
+            result.addcmul_(self._own.to(block.dtype)[:, None], block)
+        elif self._own is not None:
+            result.add_(block, alpha=self._own)
         return result
 
     def squares(self, power: Tensor, *, transposed: bool = False) -> Tensor:

@@ -163,16 +163,16 @@ def propagated(
         block = start.to(graph.device, dtype)
         place = 0
         if options.has_r0:
-            _put(out, b, place, start, options)
+            _put(out, b, place, start, 1.0, options)
             place += 1
         if cut is None:
             for one in trajectory(multiply, block, options.steps, options.norm, segments):
-                _put(out, b, place, _scaled(one.block, root), options)
+                _put(out, b, place, one.block, root, options)
                 short |= one.ranks < options.width
                 place += 1
         else:
             one = normalised(filtered(multiply, block, options.steps, *cut, segments), options.norm, segments)
-            _put(out, b, place, _scaled(one.block, root), options)
+            _put(out, b, place, one.block, root, options)
             short |= one.ranks < options.width
     next(ticks, None)
     there = segments.sizes.to(short.device) > 0
@@ -180,16 +180,18 @@ def propagated(
     return out, found
 
 
-def _scaled(block: Tensor, root: float | Tensor) -> Tensor:
-    if isinstance(root, Tensor):
-        root = root.to(block.device, block.dtype)
-    return (block * root).to("cpu", torch.float32)
-
-
-def _put(out: Any, trajectory: int, place: int, block: Tensor, options: Propagation) -> None:
+def _put(out: Any, trajectory: int, place: int, block: Tensor, root: float | Tensor, options: Propagation) -> None:
+    """Write a block times ``root`` (a number, or a column) to its columns."""
     columns = slice(place * options.width, (place + 1) * options.width)
     index: Any = (slice(None), columns) if options.trajectories == 1 else (slice(None), trajectory, columns)
-    out[index] = block.numpy() if isinstance(out, np.ndarray) else block
+    if isinstance(root, Tensor):
+        root = float(root) if root.numel() == 1 else root.to(block.device, block.dtype)
+    target = out[index]
+    if isinstance(target, Tensor) and target.device == block.device and target.dtype == block.dtype:
+        torch.mul(block, root, out=target)
+    else:
+        values = (block * root).cpu()
+        target[...] = values.numpy() if isinstance(target, np.ndarray) else values
 
 
 def _on(graph: Graph, device: torch.device) -> Graph:

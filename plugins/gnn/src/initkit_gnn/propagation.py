@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from initkit_gnn.csr import Multiply
 from initkit_gnn.qr import column_lengths, orthonormal
 from initkit_gnn.segments import Segments
 
 Norm = Literal["qr", "l2"]
-Multiply = Callable[[Tensor], Tensor]
+_LARGEST = 1e30  # factors up to which float32 multiplies
 
 
 def trajectory(multiply: Multiply, start: Tensor, steps: int, norm: Norm, segments: Segments) -> Iterator[Normalised]:
@@ -43,7 +44,7 @@ def normalised(block: Tensor, norm: Norm, segments: Segments) -> Normalised:
     """Normalise columns within each graph.
 
     Args:
-        block: (N, k).
+        block: (N, k); may be written over.
         norm: ``l2`` divides each column by its Euclidean length; ``qr`` takes the orthonormal factor of the thin QR
             decomposition whose triangular factor has a positive diagonal. A column that is 0, or with ``qr`` depends
             on those before it, becomes 0.
@@ -71,8 +72,10 @@ def _one_size(block: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
     if norm == "qr":
         return orthonormal(block)
     lengths = column_lengths(block)
-    factor = (1 / lengths.where(lengths > 0, torch.ones_like(lengths))).to(block.dtype)
-    return block * factor[:, None], (lengths > 0).sum(dim=1)
+    factor = 1 / lengths.where(lengths > 0, torch.ones_like(lengths))
+    if float(factor.max()) < _LARGEST:
+        return block.mul_(factor[:, None].to(block.dtype)), (lengths > 0).sum(dim=1)
+    return (block.double() * factor[:, None]).to(block.dtype), (lengths > 0).sum(dim=1)
 
 
 def _lengths_of_many(block: Tensor, segments: Segments) -> Normalised:

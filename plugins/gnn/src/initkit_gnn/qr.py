@@ -16,7 +16,7 @@ from torch import Tensor
 
 CONDITION = 1e7
 _AGAIN = 1e2  # conditions above lose digits in one pass; a second restores them
-_BLOCK = 2**20  # entries that are worked on at a time
+_BLOCK = 2**17  # entries that are worked on at a time: 1 MB in float64 stays in a core's cache
 # A column of which less than this share remains, when what it has in common with those before it is taken off, is
 # rounding noise.
 _DEPENDENT = {torch.float64: 1e-11, torch.float32: 1e-5}
@@ -37,7 +37,7 @@ def orthonormal(block: Tensor) -> tuple[Tensor, Tensor]:
     factor, fine, condition = _cholesky(_gram(block, unit))
     fine &= (lengths > 0).all(dim=1) & (block.shape[1] >= k)
     ranks = torch.full((len(block),), k, device=block.device)
-    q = torch.zeros_like(block)
+    q = block.clone() if not bool(fine.all()) else block
     if bool(fine.any()):
         all_fine = bool(fine.all())
         chosen = block if all_fine else block[fine]
@@ -58,12 +58,17 @@ def orthonormal(block: Tensor) -> tuple[Tensor, Tensor]:
 
 def column_lengths(block: Tensor) -> Tensor:
     """Euclidean lengths of columns: (graphs, N, k) to float64 (graphs, k), however large or small the entries."""
-    largest = block.abs().amax(dim=1, keepdim=True).double()
+    total = sum((part.double().square().sum(dim=1) for part in _parts(block)), start=_zeros(block))
+    if block.dtype == torch.float32 or bool(((total > 1e-280) & (total < 1e300)).all()):
+        return total.sqrt_()  # squares of float32 numbers neither overflow nor vanish in float64
+    largest = block.abs().amax(dim=1)
     safe = largest.where(largest > 0, torch.ones_like(largest))
-    total = torch.zeros_like(largest)
-    for part in _parts(block):
-        total += (part.double() / safe).square_().sum(dim=1, keepdim=True)
-    return (total.sqrt_() * safe)[:, 0]
+    total = sum(((part / safe[:, None]).square_().sum(dim=1) for part in _parts(block)), start=_zeros(block))
+    return total.sqrt_() * safe
+
+
+def _zeros(block: Tensor) -> Tensor:
+    return torch.zeros(len(block), block.shape[2], dtype=torch.float64, device=block.device)
 
 
 def _parts(block: Tensor) -> Iterator[Tensor]:

@@ -15,6 +15,7 @@ in its own graph: the same graph gets the same features in whatever batch it com
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import Any, Literal
 
 import torch
@@ -52,7 +53,12 @@ class Resampler:
         if resample not in ("forward", "epoch", "fixed"):
             raise OptionError(f"resample={resample!r} is unknown; choose one of forward, epoch, fixed")
         self.name, self.seed, self.resample = name, Stream(seed, name).seed, resample
+        self._rank: int | None = None
         self._state = _shared(torch.zeros(_SLOTS + 1, dtype=torch.int64))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A loader worker that is not forked knows nothing of the process group: it is told the rank on its way there.
+        return {**self.__dict__, "_rank": _rank(self._rank)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -91,7 +97,7 @@ class Resampler:
             slot = 1 + number % _SLOTS
             step = int(self._state[slot])
             self._state[slot] = step + 1
-            return Stream(self.seed, f"{self.name}#train/{_rank()}/{number}/{step}"), None
+            return Stream(self.seed, f"{self.name}#train/{_rank(self._rank) or 0}/{number}/{step}"), None
         if self.resample == "epoch":
             return Stream(self.seed, f"{self.name}#epoch/{self.epoch}"), rows_of(segments, n_id)
         return self.numbered(0, segments, n_id)
@@ -110,9 +116,15 @@ def rows_of(segments: Segments, n_id: Tensor | None) -> Tensor | None:
     return n_id.long()
 
 
-def _rank() -> int:
+def _rank(known: int | None) -> int | None:
+    """The rank of this process in a distributed run, else the one it was told or torchrun's, else None."""
     distributed = torch.distributed
-    return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank()
+    if known is not None:
+        return known
+    said = os.environ.get("RANK", "")
+    return int(said) if said.isdigit() else None
 
 
 def _shared(state: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from initkit_gnn.propagation import Multiply
+from initkit_gnn.csr import Multiply
 from initkit_gnn.segments import Segments
 
 STEPS = 20

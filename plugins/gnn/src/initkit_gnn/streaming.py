@@ -15,11 +15,11 @@ from torch import Tensor
 
 from initkit import NeedError, OptionError
 from initkit_gnn.checks import check_features, check_size
-from initkit_gnn.csr import INDEX_LIMIT, Csr
+from initkit_gnn.csr import INDEX_LIMIT, Csr, Multiply
 from initkit_gnn.edge_files import EdgeFiles
 from initkit_gnn.graph import Graph
 
-CHUNK = 2**22
+CHUNK = 2**21
 
 
 class StreamedGraph(Graph):
@@ -160,13 +160,21 @@ class StreamedMatrix:
             total += part.T @ v.numpy()
         return torch.from_numpy(total)
 
-    def dot_many(self, block: Tensor) -> Tensor:
-        """Multiply several columns at once, in one pass, in the block's precision."""
-        values = block.numpy()
-        total = np.zeros_like(values)
-        for part in self._parts(values.dtype):
-            total += part @ values
-        return torch.from_numpy(total)
+    def wide(self, dtype: torch.dtype, left: Tensor | None, right: Tensor | None) -> Multiply:
+        """Return the product of diag(left) A diag(right) with blocks of columns: one pass each."""
+        kind = np.float32 if dtype == torch.float32 else np.float64
+        before, after = (None if side is None else side.numpy().astype(kind)[:, None] for side in (right, left))
+
+        def multiply(block: Tensor) -> Tensor:
+            values = block.numpy() if before is None else block.numpy() * before
+            total = np.zeros_like(values)
+            for part in self._parts(kind):
+                total += part @ values
+            if after is not None:
+                total *= after
+            return torch.from_numpy(total)
+
+        return multiply
 
     def squared(self) -> StreamedMatrix:
         """Square every stored entry."""
