@@ -23,12 +23,12 @@ LN2_HIGH = float.fromhex("0x1.62e42fefa38p-1")
 LN2_LOW = float.fromhex("0x1.ef35793c7673p-45")
 _PER_LN2 = float.fromhex("0x1.71547652b82fep+0")
 _ROUNDER = 6755399441055744.0  # 1.5 * 2**52: adding and subtracting it rounds to an integer
-_SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
+SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 _LEAST_NORMAL = 2.0**-1022
 _CHUNK = 8192
 
 # log((1 + s)/(1 - s)) = 2 s (1 + z/3 + z²/5 + ...) with z = s² <= 0.0295; what follows z¹⁰ is below 2**-59 of it.
-_ATANH = tuple(2.0 / (2 * k + 1) for k in range(10, 0, -1))
+ATANH = tuple(2.0 / (2 * k + 1) for k in range(10, 0, -1))
 
 # exp(r) = 1 + r + r² (1/2! + r/3! + ...) with |r| <= 0.3466; what follows r¹³ is below 2**-57.
 _FACTORIALS = (
@@ -82,7 +82,7 @@ def log_normal_numbers(x: Array) -> Array:
     """Natural logarithm of positive, finite numbers that are not subnormal; other inputs give nonsense."""
     # x = 2**k · m with sqrt(1/2) <= m < sqrt(2), f = m - 1 (exact), s = f/(2 + f), log m = log((1 + s)/(1 - s)).
     bits = x.view(np.int64)
-    exponent = (bits - _SQRT_HALF_BITS) >> 52
+    exponent = (bits - SQRT_HALF_BITS) >> 52
     k = exponent.astype(np.float64)
     exponent <<= 52
     f = (bits - exponent).view(np.float64)
@@ -90,7 +90,7 @@ def log_normal_numbers(x: Array) -> Array:
     s = f + 2.0
     np.divide(f, s, out=s)
     z = s * s
-    rest = horner(z, _ATANH)
+    rest = horner(z, ATANH)
     rest *= z
     # 2 s = f - s f = f - h + s h with h = f²/2, which keeps the leading term f exact.
     h = np.multiply(f, f, out=z)

@@ -46,7 +46,7 @@ CENTRE_SQUARE = 0.180625
 MIDDLE_SHIFT = 1.6
 FAR_SHIFT = 5.0
 
-_GREATEST_U = 1.0 - 2.0**-53
+GREATEST_U = 1.0 - 2.0**-53
 _LEAST_NORMAL = 2.0**-1022
 _CHUNK = 32768
 
@@ -82,7 +82,7 @@ def quantile_into(u: Array, work: Workspace) -> Array:
     places = np.flatnonzero(outer)
     if len(places):
         tail = u[places]
-        np.minimum(tail, _GREATEST_U, out=tail)
+        np.minimum(tail, GREATEST_U, out=tail)
         lower = np.subtract(1.0, tail)
         np.minimum(tail, lower, out=lower)
         values = _tail(log_normal_numbers(lower))

@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator, Philox
 
-from initkit._normal import Workspace, normal_quantile, quantile_into
+from initkit._compiled import quantile_for
+from initkit._normal import Workspace, normal_quantile
 from initkit.errors import InitError, OptionError
 
 __all__ = ["Kind", "Stream", "Transform", "fill", "fill_runs", "normal_quantile", "stream_key"]
@@ -228,6 +229,7 @@ class _Job:
         if (self.ends[-1] if self.ends else 0) != out.size:
             raise InitError(f"runs of {self.ends[-1] if self.ends else 0} indices cannot fill {out.size} elements")
         self.blocks = -(-out.size // BLOCK)
+        self.quantile = quantile_for(out.size)
         self.taken = 0
         self.stopped = False
         self.error: BaseException | None = None
@@ -262,7 +264,7 @@ class _Job:
             source.halves(first, values[place : place + count])
         values += _HALF_STEP
         if self.kind == "normal":
-            values = quantile_into(values, work)
+            values = self.quantile(values, work)
         else:
             np.minimum(values, _GREATEST_U, out=values)
         if self.transform is not None:
