@@ -28,7 +28,7 @@ from torch import Tensor
 from benchmarks.gnn import _data
 from benchmarks.gnn.virgo_speed import _peak_mb
 
-SEED, ROUNDS = 0, 3
+SEED, ROUNDS = 0, 5
 NODES, ENTRIES = 1_000_000, 10_500_000
 WIDTH, STEPS = 16, 8
 

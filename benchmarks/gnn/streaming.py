@@ -108,7 +108,7 @@ def _child() -> None:
         "rfp_seconds": round(end - planned, 2),
         "peak_mb": round(_peak_mb() - before),
         "std": [fill.draw.std for fill in plan.fills],
-        "first": [float(value) for value in out[:3].ravel()],
+        "first": [round(float(value), 5) for value in out[:3].ravel()],
     }
     if limited:
         try:

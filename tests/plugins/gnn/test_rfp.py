@@ -22,6 +22,7 @@ import initkit
 from initkit import NeedError, OptionError, Stream
 from initkit_gnn import Graph, RandomFeaturePropagation, propagate_features
 from initkit_gnn.chebyshev import automatic_cutoff, filtered
+from initkit_gnn.csr import TorchCsr
 from initkit_gnn.operators import operator
 from initkit_gnn.propagation import normalised, trajectory
 from initkit_gnn.qr import column_lengths, orthonormal
@@ -138,10 +139,22 @@ def test_operators_of_ones_own() -> None:
         assert torch.allclose(found, wanted, atol=1e-5)
         turned = RandomFeaturePropagation(width=4, steps=3, operator=one)(graph).x
         assert torch.equal(turned, found)
-    by_function = initkit.recipe("gnn/rfp", width=4, steps=3, operator=my_operator)
+    by_function = initkit.recipe("gnn/rfp", width=4, steps=3, matrix=my_operator)
     found = initkit.apply(GCN(2, 4, 2), by_function, graph=graph).outputs["propagated_features"]
     assert torch.allclose(found, wanted, atol=1e-5)
-    assert "my_operator" in by_function.options()["operator"]
+    assert "my_operator" in by_function.options()["matrix"]
+
+
+def test_products_on_an_accelerator_are_those_on_the_cpu() -> None:
+    # The class for other devices, on the CPU.
+    edges = random_graph(30, 3, 1).edge_index
+    left, right = (torch.linspace(a, 2, 30, dtype=torch.float64) for a in (0.1, 1.0))
+    block = torch.from_numpy(np.random.default_rng(0).standard_normal((30, 5)))
+    there, here = TorchCsr(edges[0], edges[1], None, 30), Graph.of(edges, num_nodes=30).matrix()
+    for dtype in (torch.float32, torch.float64):
+        for sides in ((None, None), (left, None), (left, right)):
+            found, wanted = (one.wide(dtype, *sides)(block.to(dtype)) for one in (there, here))
+            assert torch.allclose(found, wanted, atol=1e-5 if dtype == torch.float32 else 1e-12)
 
 
 def my_operator(graph: Graph) -> sp.csr_array:

@@ -65,15 +65,25 @@ def filtered(
     iteration, J. Comput. Phys. 219, 2006.
     """
 
-    def rows(values: Tensor) -> Tensor:
+    def factor(values: Tensor) -> Tensor:
         return segments.spread(values.to(start.device)[:, None]).to(start.dtype)
 
     half, centre = (cutoff - low) / 2, (cutoff + low) / 2
-    first = half / (high - centre)
-    sigma = first
-    before, now = start, rows(sigma / half) * (multiply(start) - rows(centre) * start)
+    sigma = first = half / (high - centre)
+    before, now = start, multiply(start)
+    _add(now.mul_(factor(sigma / half)), start, factor(-sigma * centre / half))
     for _ in range(degree - 1):
         following = 1 / (2 / first - sigma)
-        grown = rows(2 * following / half) * (multiply(now) - rows(centre) * now) - rows(sigma * following) * before
+        grown = multiply(now).mul_(factor(2 * following / half))
+        _add(grown, now, factor(-2 * following * centre / half))
+        _add(grown, before, factor(-sigma * following))
         before, now, sigma = now, grown, following
     return now
+
+
+def _add(block: Tensor, other: Tensor, factor: Tensor) -> None:
+    """Add ``factor * other`` in place, factor being a number (1, 1) or a column (N, 1)."""
+    if factor.numel() == 1:
+        block.add_(other, alpha=float(factor))
+    else:
+        block.addcmul_(other, factor)

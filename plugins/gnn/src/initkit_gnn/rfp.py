@@ -39,7 +39,8 @@ class Rfp(Recipe):
         width: k, the columns of a block.
         steps: P, the products with S.
         operator: ``gcn`` D^-1/2 (A+I) D^-1/2; ``adj`` A (on a bipartite graph its power iteration swings between two
-            limits); ``rw`` D^-1 A; ``lap_shift`` I - L/2; or a function from the graph to a sparse matrix (N, N).
+            limits); ``rw`` D^-1 A; ``lap_shift`` I - L/2.
+        matrix: an operator of one's own in its place: a function from the graph to a sparse matrix (N, N).
         norm: ``qr``: orthonormal columns (simultaneous iteration), signs by a positive triangular diagonal; ``l2``:
             each column divided by its length (power iteration).
         include_r0: whether R_0 is among the columns; null: yes with ``power``, no with ``chebyshev``.
@@ -68,7 +69,8 @@ class Rfp(Recipe):
 
     width: Annotated[int, Ge(1)] = 16
     steps: Annotated[int, Ge(1)] = 16
-    operator: Literal["gcn", "adj", "rw", "lap_shift"] | Callable[[Any], Any] = "gcn"
+    operator: Literal["gcn", "adj", "rw", "lap_shift"] = "gcn"
+    matrix: Callable[[Any], Any] | None = None
     norm: Norm = "qr"
     include_r0: bool | None = None
     scale: Scale = "sqrt_n"
@@ -87,7 +89,7 @@ class Rfp(Recipe):
         return Propagation(
             self.width,
             self.steps,
-            self.operator,
+            self.operator if self.matrix is None else self.matrix,
             self.norm,
             self.include_r0,
             self.scale,
@@ -134,7 +136,7 @@ class Rfp(Recipe):
             return {"features": found}
 
         graphs = f" of {segments.count} graphs" if segments.count > 1 else ""
-        name = self.operator if isinstance(self.operator, str) else "a given operator"
+        name = self.operator if self.matrix is None else "a given matrix"
         how = f"{self.steps} products with {name}{graphs}"
         if self.filter == "chebyshev":
             how = f"a Chebyshev filter of {how}, cutoff {self.cutoff}"
@@ -159,7 +161,8 @@ def propagate_features(
         out: an array or tensor to write to, such as ``numpy.lib.format.open_memmap(path, "w+", shape=...)``; None
             makes a float32 tensor.
         device: where to compute; None is the graph's.
-        options: those of the recipe.
+        options: those of the recipe; ``operator`` may also be whatever :func:`initkit_gnn.operators.operator` takes: a
+            sparse matrix, a pair of functions, an ``Operator``.
 
     Returns:
         ``out``, or a tensor (N, columns), with several trajectories (N, trajectories, columns).
