@@ -10,6 +10,7 @@ import matplotlib
 
 matplotlib.use("svg")
 
+import random_features
 import record
 import warm_start
 from matplotlib import pyplot
@@ -257,6 +258,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
         (ACCURACY, VARIANCE),
         lambda: on_a_page([*BASE, "virgo backward"], [*BASE, "virgo backward"]),
     ),
+    **random_features.DRAWN,
     **warm_start.DRAWN,
 }
 

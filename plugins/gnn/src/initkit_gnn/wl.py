@@ -76,7 +76,7 @@ class WLCheck:
             )
         if self.conflicting_pairs == 0:
             return f"No: {things} that message passing cannot tell apart have equal labels."
-        limit = f"without random features no message passing gets above {self.ceiling:.3f} accuracy"
+        limit = f"without random features no message passing gets above {_share(self.ceiling)} accuracy"
         if self.separable:
             return f"Yes: {limit}; use random features (gnn/rni)."
         return (
@@ -101,10 +101,17 @@ class WLCheck:
         ]
         if self.conflicting_pairs is not None:
             lines.append(f"  of these with different labels: {self.conflicting_pairs} ({self.conflicting_share:.1%})")
-            lines.append(f"  best accuracy without random features: {self.ceiling:.3f}")
+            lines.append(f"  best accuracy without random features: {_share(self.ceiling)}")
         if self.tested:
             lines.append(f"  looked at more closely: {self.tested} pairs, {self.separable} certainly not isomorphic")
         return "\n".join([*lines, f"  {self.verdict}"])
+
+
+def _share(ceiling: float | None) -> str:
+    """A share with so many digits that one below 1 does not look like 1."""
+    if ceiling is None:
+        return "-"
+    return f"{ceiling:.3f}" if ceiling < 0.9995 or ceiling == 1 else f"{ceiling:.6f}"
 
 
 def wl_check(
