@@ -12,7 +12,18 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
-LIBRARIES = ("torch", "torch-geometric", "numpy", "scipy", "scikit-learn", "initkit-core", "initkit-gnn")
+LIBRARIES = (
+    "torch",
+    "torch-geometric",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "numba",
+    "gensim",
+    "pymetis",
+    "initkit-core",
+    "initkit-gnn",
+)
 
 
 def data_folder() -> Path:

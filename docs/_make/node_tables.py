@@ -88,6 +88,20 @@ def time_table() -> str:
     )
 
 
+def expectations_table() -> str:
+    """Targets, and what came out."""
+    lines = [
+        [
+            one["what"],
+            one["wanted"].replace("-", "−"),
+            "not within the budgets tried" if one["found"] is None else f"{one['found']:.1f}".replace("-", "−"),
+            "yes" if one["met"] else "**no**",
+        ]
+        for one in record.need(*QUALITY)["expected"]
+    ]
+    return table(["", "target", "found", "met"], lines)
+
+
 def growth_table() -> str:
     """Accuracy on nodes that came later."""
     rows = record.need(*QUALITY)["growth"]

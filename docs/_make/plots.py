@@ -10,6 +10,7 @@ import matplotlib
 
 matplotlib.use("svg")
 
+import node_tables
 import random_features
 import record
 import warm_start
@@ -260,6 +261,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     ),
     **random_features.DRAWN,
     **warm_start.DRAWN,
+    **node_tables.DRAWN,
 }
 
 
