@@ -712,6 +712,13 @@ def test_gensim_itself() -> None:
         np.testing.assert_array_equal(model.wv[str(node)], module.embedding.weight[node].detach().numpy())
     model.train(walks, total_examples=len(walks), epochs=1)
     assert np.isfinite(model.wv.vectors).all()
+    before = model.wv.vectors.copy()
+    model.build_vocab([["34", "0"], ["35", "34"]], update=True)
+    grown = torch.cat((karate.edge_index, edges((34, 0), (34, 35))), dim=1)
+    initkit.apply(model, plain(trained=34), graph=grown)
+    np.testing.assert_array_equal(model.wv.vectors[:34], before)
+    cosine = model.wv.similarity("34", "0")
+    assert cosine == pytest.approx(1, abs=1e-4)
 
 
 def test_the_example_runs() -> None:

@@ -193,7 +193,8 @@ class _Start:
         abstract = abstract_graph(graph, found.block, found.count)
         vectors, contexts = embedded(abstract, tables.shape[1], self._options.embed, ctx.stream("embed"))
         dtype = torch.float64 if tables.dtype == torch.float64 else torch.float32
-        around = Neighbourhood(graph, found.block, ctx.device, dtype)
+        device = torch.device("cpu") if ctx.device.type == "mps" else ctx.device  # norms are summed in float64
+        around = Neighbourhood(graph, found.block, device, dtype)
         block = torch.from_numpy(found.block)
         results, rows = {}, []
         for key, given in (("nodes", vectors), ("contexts", contexts)):
@@ -203,7 +204,7 @@ class _Start:
                 assert tables.context is not None
                 ctx.keep(tables.context, "embed gave no context vectors")
                 continue
-            spread = self._spread(around, torch.from_numpy(given).to(ctx.device, dtype)[block.to(ctx.device)], key)
+            spread = self._spread(around, torch.from_numpy(given).to(dtype)[block], key)
             results[key] = self._finished(spread.vectors, key)
             rows.append(
                 {
