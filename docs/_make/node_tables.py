@@ -88,6 +88,16 @@ def time_table() -> str:
     )
 
 
+def later_table() -> str:
+    """Budgets that were added once the other figures were known."""
+    lines = []
+    for row in record.need(*QUALITY)["later"]:
+        key = "auc" if row["task"] == LINKS else "micro"
+        words = "AUC" if key == "auc" else "micro-F1"
+        lines.append([DATA[row["data"]], _budget(row["budget"]), LABELS[row["start"]], f"{words} {_percent(row, key)}"])
+    return table(["data", "walks x length", "start", "score, %"], lines, numbers_from=3)
+
+
 def expectations_table() -> str:
     """Targets, and what came out."""
     lines = [
