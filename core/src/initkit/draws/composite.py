@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from initkit.draws.base import Draw, Lookup, Shape
-from initkit.draws.fixed import FromJob, Values
+from initkit.draws.fixed import FromJob
 from initkit.draws.scaled import Elementwise
 
 if TYPE_CHECKING:
@@ -178,6 +178,3 @@ def _show(index: Index) -> str:
         ends = ["" if end is None else str(end) for end in (index.start, index.stop)]
         return ":".join([*ends, str(index.step)] if index.step is not None else ends)
     return str(index)
-
-
-__all__ = ["Blocks", "Rows", "Values"]
