@@ -23,6 +23,7 @@ LIBRARIES = (
     "pymetis",
     "initkit-core",
     "initkit-gnn",
+    "initkit-inr",
 )
 
 
