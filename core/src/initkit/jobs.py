@@ -123,6 +123,13 @@ class JobContext:
         """
         return load_checkpoint(path)
 
-    def note(self, key: str, table: Any) -> None:
-        """Add a table to the report: a list of rows (dicts) or any JSON value."""
-        self._commit.report.notes.add(key, table)
+    def note(self, key: str, table: Any, *, saved: bool = False) -> None:
+        """Add a table to the report: a list of rows (dicts) or any JSON value.
+
+        Args:
+            key: of the table.
+            table: what was found.
+            saved: whether a file that is saved with the report keeps it too, in its provenance: what whoever loads
+                the file must know.
+        """
+        self._commit.report.notes.add(key, table, saved=saved)
