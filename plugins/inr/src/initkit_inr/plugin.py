@@ -11,9 +11,45 @@ SIGNAL = Need(
     help="the signal to be fitted, channels last: an array, an image or a wav file",
 )
 INPUTS = Need("inputs", help="what the model is called with: a tensor, or a tuple or dict of arguments", optional=True)
+SIGNALS = Need(
+    "signals",
+    loader="initkit_inr.signal_files:load_signals",
+    help="signals of one kind, (n, *grid) or (n, *grid, channels): an array, a list, or a folder of files",
+)
 
 
 @hookimpl
 def initkit_recipes() -> list[Card]:
     """Cards, the default first."""
-    return []
+    return [
+        Card(
+            "siren",
+            "initkit_inr.siren:Siren",
+            "SIREN: uniform weights that keep sine layers' distribution from layer to layer.",
+            needs=(COORDS, INPUTS),
+        ),
+        Card(
+            "finer",
+            "initkit_inr.siren:Finer",
+            "FINER: SIREN's weights, and a wide first bias that chooses among growing frequencies.",
+            needs=(COORDS, INPUTS),
+        ),
+        Card(
+            "gauss",
+            "initkit_inr.defaults:Gauss",
+            "Gaussian networks as their authors start them: torch's default, whatever the width of the Gaussian.",
+            needs=(COORDS, INPUTS),
+        ),
+        Card(
+            "wire",
+            "initkit_inr.defaults:Wire",
+            "Wavelet networks (WIRE) as their authors start them: torch's default, for complex layers too.",
+            needs=(COORDS, INPUTS),
+        ),
+        Card(
+            "sine_gradient",
+            "initkit_inr.siren:SineGradient",
+            "Gradient-preserving sine start: the Jacobian's gain is 1 at every hidden layer.",
+            needs=(COORDS, INPUTS),
+        ),
+    ]
