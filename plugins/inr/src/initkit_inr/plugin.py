@@ -15,6 +15,7 @@ SIGNALS = Need(
     "signals",
     loader="initkit_inr.signal_files:load_signals",
     help="signals of one kind, (n, *grid) or (n, *grid, channels): an array, a list, or a folder of files",
+    optional=True,
 )
 
 
@@ -51,5 +52,19 @@ def initkit_recipes() -> list[Card]:
             "initkit_inr.siren:SineGradient",
             "Gradient-preserving sine start: the Jacobian's gain is 1 at every hidden layer.",
             needs=(COORDS, INPUTS),
+        ),
+        Card(
+            "meta",
+            "initkit_inr.meta:Meta",
+            "Meta-learned start: weights from which a few SGD steps fit a new signal of the kind they have seen.",
+            needs=(SIGNALS, COORDS),
+            bits="machine",
+        ),
+        Card(
+            "strainer",
+            "initkit_inr.strainer:Strainer",
+            "Transferable features: layers fitted to several signals at once, under a new random read-out.",
+            needs=(SIGNALS, COORDS),
+            bits="machine",
         ),
     ]

@@ -1,0 +1,254 @@
+"""Starts that were learned before: what goes into their file, and how one is put into a model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from initkit import CommitError, FileError, Fill, Item, Job, JobContext, NeedError, PlanError
+from initkit.errors import did_you_mean
+from initkit_inr import learnit
+from initkit_inr.calling import Network
+from initkit_inr.conventions import Convention
+from initkit_inr.layers import LayerPlan
+from initkit_inr.starts import trained_names
+from initkit_inr.tasks import read_coords
+
+NOTE = "inr/start"
+_PROVENANCE = "initkit"
+_PROBES = 4
+
+
+def architecture(layers: LayerPlan) -> list[dict[str, Any]]:
+    """The layers as JSON values: names, widths and activations with their frequencies."""
+    return [
+        {
+            "weight": layer.weight,
+            "shape": [layer.n_out, layer.n_in],
+            "activation": None if layer.activation is None else str(layer.activation),
+        }
+        for layer in layers
+    ]
+
+
+def probed(net: Network, params: Mapping[str, Tensor], coords: Tensor) -> dict[str, Any] | None:
+    """A few points with the network's output there, by which a later model is known to compute the same."""
+    if len(coords) < 1:
+        return None
+    places = sorted({round(i * (len(coords) - 1) / (_PROBES - 1)) for i in range(_PROBES)})
+    chosen = coords[places]
+    with torch.no_grad():
+        out = net(params, chosen)
+    if out.is_complex() or len(out) != len(chosen):
+        return None
+    return {"coords": chosen.tolist(), "output": out.reshape(len(chosen), -1).tolist()}
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A learned start.
+
+    Attributes:
+        path: of its file.
+        tensors: parameters by name; or by place in a chain of layers, ``0.weight``, where ``chain`` is set.
+        facts: what the file says of it: ``coords``, ``network``, ``probe``, ``output_offset``...
+        chain: whether the layers go by their order alone.
+    """
+
+    path: str
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+    chain: bool = False
+
+    @classmethod
+    def read(cls, path: str) -> Learned:
+        """Read a file that initkit saved, or learnit's checkpoint (``.npz``, or its pickle without running it).
+
+        Raises:
+            FileError: it is neither, or no learned start.
+        """
+        if not os.path.isfile(path):
+            raise FileError(f"cannot read the start {path}: there is no such file")
+        if os.path.splitext(path)[1] in (".npz", ".pkl", ".pickle"):
+            pairs = learnit.read_learnit(path)
+            tensors = {
+                f"{i}.{kind}": t
+                for i, pair in enumerate(pairs)
+                for kind, t in zip(("weight", "bias"), pair, strict=True)
+            }
+            network: list[dict[str, Any]] = [
+                {"weight": f"{i}.weight", "shape": list(weight.shape), "activation": f"sine:{learnit.OMEGA:g}"}
+                for i, (weight, _) in enumerate(pairs)
+            ]
+            network[-1]["activation"] = None
+            facts = {**learnit.FACTS, "coords": learnit.CONVENTION.to_dict(), "network": network}
+            return cls(path, tensors, facts, chain=True)
+        try:
+            with safe_open(path, framework="pt") as file:
+                provenance = json.loads((file.metadata() or {}).get(_PROVENANCE, "{}"))
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        except (SafetensorError, OSError, ValueError) as error:
+            raise FileError(f"cannot read the start {path}: it is no sound safetensors file ({error})") from None
+        facts = provenance.get("notes", {}).get(NOTE)
+        if not isinstance(facts, dict):
+            raise FileError(
+                f"cannot read the start {path}: its provenance tells of no learned start (save a model with the report "
+                "of inr/meta or inr/strainer); initkit.load reads any other file"
+            )
+        for alias, name in provenance.get("aliases", {}).items():
+            tensors.setdefault(alias, tensors[name])
+        return cls(path, tensors, facts)
+
+    @property
+    def convention(self) -> Convention | None:
+        """Of the coordinates it was learned on."""
+        found = self.facts.get("coords")
+        return Convention.from_dict(found) if found else None
+
+    def items(
+        self, model: nn.Module, layers: LayerPlan | None, coords: Any, recipe: str, leave: Sequence[str] = ()
+    ) -> Iterator[Item]:
+        """Check that it fits, and yield its fills.
+
+        Args:
+            model: the network.
+            layers: its layers, where they can be read.
+            coords: what it will be called with.
+            recipe: id, for messages.
+            leave: names that are not filled.
+
+        Raises:
+            NeedError: the coordinates are missing or lie otherwise than when it was learned.
+            PlanError: the network is another.
+        """
+        self._check_coords(coords)
+        if self.chain and layers is None:
+            raise PlanError(
+                f"recipe {recipe}: the model's layers cannot be read; say activation=sine:{learnit.OMEGA:g}"
+            )
+        if layers is not None:
+            self._check_network(layers)
+        names = self._by_name(model, layers)
+
+        def run(ctx: JobContext) -> dict[str, Tensor]:
+            return self._fitted(ctx, names, layers, recipe)
+
+        yield (job := Job("learned", run, f"the start learned in {os.path.basename(self.path)}"))
+        for name in names:
+            if name not in leave:
+                yield Fill(name, job[name], why=f"learned before on coordinates {self.convention}")
+
+    def _check_coords(self, coords: Any) -> None:
+        convention = self.convention
+        if convention is None:
+            return
+        if coords is None:
+            raise NeedError(
+                f"the start in {self.path} is for coordinates on {convention}: give coords=..., those that the model "
+                "will be called with, so that they can be compared"
+            )
+        words = convention.differs(Convention.of(read_coords(coords)))
+        if words:
+            raise NeedError(f"coords do not fit the start in {self.path}: {words}")
+
+    def _check_network(self, layers: LayerPlan) -> None:
+        network = self.facts.get("network")
+        if network is None:
+            return
+        if len(network) != len(layers):
+            raise PlanError(f"the start in {self.path} is for {len(network)} layers, the model has {len(layers)}")
+        for theirs, mine, layer in zip(network, architecture(layers), layers, strict=True):
+            if theirs["shape"] != mine["shape"]:
+                raise PlanError(
+                    f"{layer.label} has shape {tuple(mine['shape'])}, in the start of {self.path} it is "
+                    f"{tuple(theirs['shape'])}"
+                )
+            if theirs["activation"] != mine["activation"]:
+                raise PlanError(
+                    f"{layer.label} is followed by {mine['activation'] or 'nothing'}, in the start of {self.path} by "
+                    f"{theirs['activation'] or 'nothing'}"
+                )
+
+    def _by_name(self, model: nn.Module, layers: LayerPlan | None) -> dict[str, Tensor]:
+        tensors = self.tensors
+        if self.chain:
+            assert layers is not None
+            tensors = {}
+            for layer in layers:
+                if layer.bias is None:
+                    raise PlanError(f"{layer.label} has no bias, the start in {self.path} has one")
+                tensors[layer.weight] = self.tensors[f"{layer.index}.weight"]
+                tensors[layer.bias] = self.tensors[f"{layer.index}.bias"]
+        named = dict(model.named_parameters())
+        found = {}
+        for name in trained_names(model):
+            if name not in tensors:
+                raise PlanError(f"the start in {self.path} has no {name}{did_you_mean(name, tensors)}")
+            if tensors[name].shape != named[name].shape:
+                mine, theirs = tuple(named[name].shape), tuple(tensors[name].shape)
+                raise PlanError(f"{name} has shape {mine}, in the start of {self.path} {theirs}")
+            found[name] = tensors[name]
+        return found
+
+    def _fitted(
+        self, ctx: JobContext, names: dict[str, Tensor], layers: LayerPlan | None, recipe: str
+    ) -> dict[str, Tensor]:
+        """The tensors, with the constant that the learner added to its read-out put into the last bias if need be."""
+        net = Network(ctx, recipe, list(names))
+        values = {name: net.own(value) for name, value in names.items()}
+        note: dict[str, Any] = {"from": os.path.basename(self.path)}
+        with ctx.undisturbed():
+            shift = self._shift(net, values)
+            if shift is not None:
+                bias = layers[-1].bias if layers else None
+                if bias is None:
+                    raise CommitError(
+                        f"{recipe}: the start in {self.path} adds {self.facts['output_offset']} to the read-out, this "
+                        "model adds another number; it has no last bias to hold the difference"
+                    )
+                values[bias] = values[bias] + shift
+                note["added_to_last_bias"] = [float(f"{v:.7g}") for v in shift.tolist()]
+            self._check_probe(net, values, recipe)
+        kept = {key: value for key, value in self.facts.items() if key != "probe"}
+        ctx.note(NOTE, {**kept, **note}, saved=True)
+        return values
+
+    def _shift(self, net: Network, values: dict[str, Tensor]) -> Tensor | None:
+        """What the learner added to its read-out and this model does not; None where they agree."""
+        wanted, convention = self.facts.get("output_offset"), self.convention
+        if wanted is None or convention is None:
+            return None
+        ends = torch.tensor([convention.low, convention.high], device=net.device, dtype=net.dtype)
+        has = net.offset(values, ends)
+        theirs = wanted if isinstance(wanted, list) else [wanted]
+        if has is None or len(theirs) not in (1, len(has)):
+            return None
+        shift = torch.tensor(theirs, dtype=net.dtype) - torch.tensor(has, dtype=net.dtype)
+        return shift.to(net.device) if bool((shift.abs() > 1e-6).any()) else None
+
+    def _check_probe(self, net: Network, values: dict[str, Tensor], recipe: str) -> None:
+        probe = self.facts.get("probe")
+        if probe is None:
+            return
+        coords = torch.tensor(probe["coords"], device=net.device, dtype=net.dtype)
+        wanted = torch.tensor(probe["output"], device=net.device, dtype=net.dtype)
+        out = net(values, coords)
+        if out.is_complex() or out.numel() != wanted.numel():
+            raise CommitError(
+                f"{recipe}: the model gives {tuple(out.shape)}, the start in {self.path} {tuple(wanted.shape)}"
+            )
+        apart = (out.reshape(wanted.shape) - wanted).abs()
+        if float(apart.max()) > 1e-2 * (1 + float(wanted.abs().max())):
+            row = int(apart.amax(1).argmax())
+            at = [round(v, 4) for v in probe["coords"][row]]
+            raise CommitError(
+                f"{recipe}: with the weights of {self.path} the model gives {out.reshape(wanted.shape)[row].tolist()} "
+                f"at {at}, but {wanted[row].tolist()} when they were learned: what it does around its layers differs"
+            )

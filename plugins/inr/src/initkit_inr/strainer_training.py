@@ -1,0 +1,144 @@
+"""The joint fit of one encoder and a read-out for each signal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from initkit import CommitError, JobContext
+from initkit_inr.adaptation import Params
+from initkit_inr.calling import Network
+from initkit_inr.descent import Descent, digest
+from initkit_inr.learned import probed
+from initkit_inr.tasks import COORDS, TARGET, Tasks, at_points
+
+if TYPE_CHECKING:
+    from initkit_inr.strainer import Strainer
+
+ID = "inr/strainer"
+HEADS = "heads/"
+
+
+class JointFit:
+    """Fits all signals at once, on copies of the parameters.
+
+    Args:
+        options: the recipe.
+        encoder: shared parameters by name.
+        heads: parameters of the decoders by name, with the signals along dimension 0.
+        tasks: the signals.
+        ctx: of the job.
+    """
+
+    def __init__(
+        self,
+        options: Strainer,
+        encoder: Mapping[str, Tensor],
+        heads: Mapping[str, Tensor],
+        tasks: Tasks,
+        ctx: JobContext,
+    ) -> None:
+        self._options, self._ctx = options, ctx
+        self._net = Network(ctx, ID, [*encoder, *heads])
+        self._tasks = tasks.to(ctx.device, self._net.dtype)
+        self._start = {name: self._net.own(value) for name, value in encoder.items()}
+        self._start |= {HEADS + name: self._net.own(value) for name, value in heads.items()}
+        self._whole = self._tasks.batch(torch.arange(tasks.count, device=ctx.device))
+
+    def run(self, decoder: Mapping[str, Tensor]) -> tuple[Params, dict[str, Any]]:
+        """Return the learned encoder, and what was found as JSON values.
+
+        Args:
+            decoder: the new decoder that the model will have.
+        """
+        options = self._options
+        with self._ctx.undisturbed(train=True, grad=True):
+            self._net.check(self._encoder(self._start) | self._heads(self._start, 0), self._tasks)
+            self._check_vectorised()
+            descent = Descent(
+                recipe=ID,
+                ctx=self._ctx,
+                iterations=options.steps,
+                lr=options.lr,
+                checkpoint=options.checkpoint,
+                origin={
+                    "recipe": ID,
+                    "seed": self._ctx.seed,
+                    "start": digest(self._start),
+                    "data": self._tasks.digest(),
+                },
+                advice=f"lower lr (now {options.lr:g})",
+            )
+            state = descent.run(self._start, self._gradient)
+            learned = self._encoder(state.values)
+            with torch.no_grad():
+                errors = self._outputs(state.values, self._whole.own, self._whole.shared) - self._whole.own[TARGET]
+                losses = errors.square().mean((1, 2))
+            coords = self._whole.task(0)[COORDS]
+            new = {name: self._net.own(value) for name, value in decoder.items()}
+            offset = self._net.offset(learned | new, coords)
+            probe = probed(self._net, learned | new, coords)
+        found: dict[str, Any] = {
+            "signals": self._tasks.count,
+            "iterations": state.iteration,
+            "loss": float(f"{float(losses.mean()):.7g}"),
+            "history": state.history,
+            "output_offset": offset,
+            "probe": probe,
+            "data": self._tasks.digest(),
+        }
+        if bool((losses > 0).all()) and self._tasks.peak > 0:
+            psnr = (10 * torch.log10(self._tasks.peak**2 / losses.double())).tolist()
+            found["psnr"] = {"mean": round(math.fsum(psnr) / len(psnr), 2), "worst": round(min(psnr), 2)}
+            found["psnr_range"] = self._tasks.peak
+        if self._tasks.remarks:
+            found["remarks"] = list(self._tasks.remarks)
+        return learned, found
+
+    def _encoder(self, params: Params) -> Params:
+        return {name: value for name, value in params.items() if not name.startswith(HEADS)}
+
+    def _heads(self, params: Params, index: int | None = None) -> Params:
+        held = {name.removeprefix(HEADS): value for name, value in params.items() if name.startswith(HEADS)}
+        return held if index is None else {name: value[index] for name, value in held.items()}
+
+    def _outputs(self, params: Params, own: Mapping[str, Tensor], shared: Mapping[str, Tensor]) -> Tensor:
+        """Of every signal: (signals, points, channels). The encoder is computed once where the points are shared."""
+        encoder, heads = self._encoder(params), self._heads(params)
+        if COORDS in shared:
+            coords = shared[COORDS]
+            out = vmap(lambda head: self._net(encoder | head, coords))(heads)
+        else:
+            out = vmap(lambda head, coords: self._net(encoder | head, coords))(heads, own[COORDS])
+        return out.reshape(own[TARGET].shape)
+
+    def _gradient(self, iteration: int, params: Params) -> tuple[Tensor, Params]:
+        batch = self._whole
+        if self._options.points_per_step:
+            batch = at_points(batch, self._options.points_per_step, self._ctx.stream(f"points {iteration}"))
+        leaves = {name: value.requires_grad_() for name, value in params.items()}
+        loss = (self._outputs(leaves, batch.own, batch.shared) - batch.own[TARGET]).square().mean()
+        return loss.detach(), dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+
+    def _check_vectorised(self) -> None:
+        """All heads at once must give what each gives alone."""
+        with torch.no_grad():
+            try:
+                at_once = self._outputs(self._start, self._whole.own, self._whole.shared)
+            except RuntimeError as error:
+                cause = " ".join(str(error).split())[:200]
+                raise CommitError(
+                    f"{ID}: the read-outs cannot be computed at once ({cause}); take in-place operations out of the "
+                    "model"
+                ) from error
+            last = self._tasks.count - 1
+            alone = self._net(
+                self._encoder(self._start) | self._heads(self._start, last), self._whole.task(last)[COORDS]
+            )
+        if not torch.allclose(at_once[last], alone.reshape(at_once[last].shape), rtol=1e-3, atol=1e-4):
+            raise CommitError(f"{ID}: the model mixes the outputs of different read-outs, so it cannot be split")
