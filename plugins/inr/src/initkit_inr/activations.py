@@ -245,5 +245,5 @@ def _agree(fn: Function, other: Function, points: Tensor) -> bool:
 
 
 def _round(value: float) -> float:
-    """Seven significant digits: what a frequency kept in float32 has."""
-    return float(f"{value:.7g}")
+    """Ten significant digits: 30 rather than 29.999999999997."""
+    return float(f"{value:.10g}")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from torch import nn
 
 from initkit import Draw, Fill, Item, Uniform
-from initkit_inr.recipe import FieldRecipe, torch_bias
+from initkit_inr.recipe import FieldRecipe, called_with, torch_bias
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TorchDefault(FieldRecipe):
 
         Args:
             model: with the recipe's activation between its linear layers.
-            coords: the points; only for models whose forward pass asks about them.
+            coords: the points, (..., d); where they are given, the report measures sizes on them.
             inputs: what the model is called with, if not the points alone.
         """
         layers = self.layers(model, coords, inputs)
@@ -37,7 +37,7 @@ class TorchDefault(FieldRecipe):
                 if isinstance(item, Fill):
                     fills[item.name] = item.draw
                 yield item
-        yield self.table(layers, fills)
+        yield self.table(layers, fills, called_with(coords, inputs))
 
 
 @dataclass(frozen=True)

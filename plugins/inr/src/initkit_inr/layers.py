@@ -126,13 +126,32 @@ class LayerPlan(Sequence[Layer]):
         if self._trace is not None:
             given = arguments(self._trace.model, coords)
             try:
-                value = self._trace.value(self._trace.affines[layer.index].input, given)
+                (value,) = self._trace.values([self._trace.affines[layer.index].input], given)
             except Exception as error:
                 raise NeedError(f"coords: {layer.label} cannot be given them: {error}") from error
         found = torch.as_tensor(value).double()
         if found.ndim == 0 or found.shape[-1] != layer.n_in:
             raise NeedError(f"coords: shape {tuple(found.shape)}, but {layer.label} takes {layer.n_in} inputs")
         return found
+
+    def measured(self, inputs: Any) -> list[float] | None:
+        """The standard deviation of each layer's z = Wx + b with the weights that the model has now.
+
+        Args:
+            inputs: what the model is called with, as in :meth:`input_of`.
+
+        Returns:
+            One number a layer; None where the forward pass could not be followed.
+        """
+        if self._trace is None:
+            return None
+        device = next(self._trace.model.parameters()).device
+        given = {
+            name: value.to(device) if isinstance(value, Tensor) else value
+            for name, value in arguments(self._trace.model, inputs).items()
+        }
+        outputs = self._trace.values([affine.node for affine in self._trace.affines], given)
+        return [float((z - z.mean()).abs().square().mean().sqrt()) for z in outputs]
 
 
 def find_layers(model: nn.Module, activation: Said = None, inputs: Any = None) -> LayerPlan:

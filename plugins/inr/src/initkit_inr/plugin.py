@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from initkit import Card, Need, hookimpl
 
 COORDS = Need("coords", help="the points at which the signal is known, (..., d): an array or a tensor", optional=True)
@@ -23,6 +25,12 @@ SIGNALS = Need(
 def initkit_recipes() -> list[Card]:
     """Cards, the default first."""
     return [
+        Card(
+            "vi3nr",
+            "initkit_inr.vi3nr:Vi3nr",
+            "Variance-informed start for any activation: preactivations of one size, gradients that keep theirs.",
+            needs=(COORDS, replace(SIGNAL, optional=True), INPUTS),
+        ),
         Card(
             "siren",
             "initkit_inr.siren:Siren",
@@ -46,6 +54,12 @@ def initkit_recipes() -> list[Card]:
             "initkit_inr.defaults:Wire",
             "Wavelet networks (WIRE) as their authors start them: torch's default, for complex layers too.",
             needs=(COORDS, INPUTS),
+        ),
+        Card(
+            "weight_scaling",
+            "initkit_inr.weight_scaling:WeightScaling",
+            "SIREN with larger weights: all but the read-out times α, for faster fits.",
+            needs=(COORDS, replace(SIGNAL, optional=True), INPUTS),
         ),
         Card(
             "sine_gradient",

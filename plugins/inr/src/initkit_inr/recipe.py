@@ -71,20 +71,34 @@ class FieldRecipe(Recipe):
             if min(layer.n_in, layer.n_out) == 0:
                 raise PlanError(f"{layer.label} has no inputs or no outputs ({layer.n_in} to {layer.n_out})")
 
-    def table(self, layers: LayerPlan, fills: Mapping[str, Draw], x2: float | None = None, **more: Any) -> Job:
+    def table(
+        self,
+        layers: LayerPlan,
+        fills: Mapping[str, Draw],
+        given: Any = None,
+        remarks: Sequence[str] = (),
+        **more: Any,
+    ) -> Job:
         """A job that adds the table of layers to the report.
 
         Args:
             layers: the layer plan.
             fills: draws by tensor name; kept tensors are not in it.
-            x2: mean of x² of the model's input; None takes that of coordinates which fill [-1, 1].
+            given: what the model is called with, where it is known: sizes are then measured too.
+            remarks: what a user should know besides.
             more: further columns, each a list with a value for each layer.
         """
-        rows = rows_of(layers, fills, predicted(layers, fills, UNIFORM if x2 is None else x2), **more)
-        notes = [*layers.notes, *_precision(layers)]
+        some = thinned(given)
+        x2 = UNIFORM if some is None else mean_square(layers, some)
+        rows = rows_of(layers, fills, predicted(layers, fills, x2), **more)
+        notes = [*layers.notes, *_precision(layers), *remarks]
         name = self.id
 
         def note(ctx: JobContext) -> dict[str, torch.Tensor]:
+            stds = None if some is None else layers.measured(some)
+            for i, row in enumerate(rows):
+                if stds is not None:
+                    row["measured_std"] = significant(stds[i], 5)
             ctx.note(f"{name} layers", rows)
             if notes:
                 ctx.note(f"{name} remarks", [{"remark": one} for one in notes])
@@ -96,6 +110,22 @@ class FieldRecipe(Recipe):
 def called_with(coords: Any, inputs: Any) -> Any:
     """What the model is called with: ``inputs`` where they are given, else the coordinates."""
     return coords if inputs is None else inputs
+
+
+def mean_square(layers: LayerPlan, given: Any) -> float:
+    """Mean of x² over all entries of what the first layers are called with, to seven digits."""
+    sizes = [float(layers.input_of(layer, given).square().mean()) for layer in layers if layer.first]
+    return significant(sum(sizes) / len(sizes))
+
+
+def thinned(given: Any, most: int = 4096) -> Any:
+    """Evenly spaced points of a tensor (..., d), its number of axes kept; whatever else as it is."""
+    if given is None or not hasattr(given, "shape") or len(given.shape) < 2:
+        return given
+    points, stride = torch.as_tensor(given).detach().cpu(), 1
+    while math.prod(-(-n // stride) for n in points.shape[:-1]) > most:
+        stride += 1
+    return points[tuple(slice(None, None, stride) for _ in points.shape[:-1])]
 
 
 def rows_of(

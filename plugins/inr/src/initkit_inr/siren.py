@@ -13,7 +13,7 @@ from torch import nn
 from initkit import Draw, Fill, Item, Keep, Uniform
 from initkit_inr.activations import PERIODIC
 from initkit_inr.layers import Layer, LayerPlan
-from initkit_inr.recipe import FieldRecipe, folded, torch_bias
+from initkit_inr.recipe import FieldRecipe, called_with, folded, torch_bias
 
 Bias = Literal["torch", "keep", "zero", "as_weight"]
 Omega = Annotated[float, Gt(0)] | None
@@ -34,13 +34,13 @@ class SineRecipe(FieldRecipe):
 
         Args:
             model: with sines between its linear layers.
-            coords: the points; only for models whose forward pass asks about them.
+            coords: the points, (..., d); where they are given, the report measures sizes on them.
             inputs: what the model is called with, if not the points alone.
         """
         layers = self.layers(model, coords, inputs)
-        yield from self.items(layers)
+        yield from self.items(layers, called_with(coords, inputs))
 
-    def items(self, layers: LayerPlan) -> Iterator[Item]:
+    def items(self, layers: LayerPlan, given: Any = None) -> Iterator[Item]:
         """The fills and the report's table for a layer plan."""
         fills: dict[str, Draw] = {}
         for layer in layers:
@@ -48,7 +48,7 @@ class SineRecipe(FieldRecipe):
                 if isinstance(item, Fill):
                     fills[item.name] = item.draw
                 yield item
-        yield self.table(layers, fills)
+        yield self.table(layers, fills, given)
 
     def layer(self, layers: LayerPlan, layer: Layer) -> Iterator[Item]:
         """The items of one layer."""

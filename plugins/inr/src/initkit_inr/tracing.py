@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -237,9 +237,14 @@ class Trace:
             raise PlanError("it is not elementwise: a unit's activation depends on the other units")
         return one
 
-    def value(self, node: fx.Node, inputs: Mapping[str, Any]) -> Any:
-        """A value that is made of the model's inputs alone, in float64."""
-        return Evaluator(self.model, self.constants, double=True)(node, {}, inputs)
+    def values(self, nodes: Sequence[fx.Node], inputs: Mapping[str, Any]) -> list[Any]:
+        """Values as the model computes them from its inputs, in float64."""
+        run = Evaluator(self.model, self.constants, double=True)
+        known: dict[fx.Node, Any] = {}
+        with torch.no_grad():
+            for node in nodes:
+                known[node] = run(node, known, inputs)
+        return [known[node] for node in nodes]
 
 
 class Evaluator:
