@@ -32,6 +32,12 @@ def initkit_recipes() -> list[Card]:
             needs=(COORDS, replace(SIGNAL, optional=True), INPUTS),
         ),
         Card(
+            "winner",
+            "initkit_inr.winner:Winner",
+            "Target-aware sine start (WINNER, SIREN²): noise as wide as the signal's spectrum in the first two layers.",
+            needs=(COORDS, replace(SIGNAL, optional=True), INPUTS),
+        ),
+        Card(
             "siren",
             "initkit_inr.siren:Siren",
             "SIREN: uniform weights that keep sine layers' distribution from layer to layer.",
