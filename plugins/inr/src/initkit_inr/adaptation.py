@@ -149,4 +149,4 @@ class Adaptation:
         return loss.detach(), dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
 
     def _stepped(self, params: Mapping[str, Tensor], direction: Mapping[str, Tensor]) -> Params:
-        return {name: value - self.lr * direction[name] for name, value in params.items()}
+        return {name: torch.add(value, direction[name], alpha=-self.lr) for name, value in params.items()}

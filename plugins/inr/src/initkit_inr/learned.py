@@ -138,7 +138,7 @@ class Learned:
         names = self._by_name(model, layers)
 
         def run(ctx: JobContext) -> dict[str, Tensor]:
-            return self._fitted(ctx, names, layers, recipe)
+            return self._fitted(ctx, names, layers, recipe, leave)
 
         yield (job := Job("learned", run, f"the start learned in {os.path.basename(self.path)}"))
         for name in names:
@@ -198,40 +198,42 @@ class Learned:
         return found
 
     def _fitted(
-        self, ctx: JobContext, names: dict[str, Tensor], layers: LayerPlan | None, recipe: str
+        self, ctx: JobContext, names: dict[str, Tensor], layers: LayerPlan | None, recipe: str, leave: Sequence[str]
     ) -> dict[str, Tensor]:
         """The tensors, with the constant that the learner added to its read-out put into the last bias if need be."""
         net = Network(ctx, recipe, list(names))
         values = {name: net.own(value) for name, value in names.items()}
         note: dict[str, Any] = {"from": os.path.basename(self.path)}
         with ctx.undisturbed():
-            shift = self._shift(net, values)
-            if shift is not None:
+            shift, has = self._shift(net, values)
+            if any(shift):
                 bias = layers[-1].bias if layers else None
                 if bias is None:
                     raise CommitError(
                         f"{recipe}: the start in {self.path} adds {self.facts['output_offset']} to the read-out, this "
                         "model adds another number; it has no last bias to hold the difference"
                     )
-                values[bias] = values[bias] + shift
-                note["added_to_last_bias"] = [float(f"{v:.7g}") for v in shift.tolist()]
+                values[bias] = values[bias] + torch.tensor(shift, device=net.device, dtype=net.dtype)
+                note["added_to_last_bias"] = shift
+                note["output_offset"] = has
             self._check_probe(net, values, recipe)
-        kept = {key: value for key, value in self.facts.items() if key != "probe"}
+        # Under another decoder the network computes something else.
+        kept = {key: value for key, value in self.facts.items() if key != "probe" or not leave}
         ctx.note(NOTE, {**kept, **note}, saved=True)
         return values
 
-    def _shift(self, net: Network, values: dict[str, Tensor]) -> Tensor | None:
-        """What the learner added to its read-out and this model does not; None where they agree."""
+    def _shift(self, net: Network, values: dict[str, Tensor]) -> tuple[list[float], list[float] | None]:
+        """What the learner added to its read-out and this model does not, and what this model adds."""
         wanted, convention = self.facts.get("output_offset"), self.convention
         if wanted is None or convention is None:
-            return None
+            return [], None
         ends = torch.tensor([convention.low, convention.high], device=net.device, dtype=net.dtype)
         has = net.offset(values, ends)
-        theirs = wanted if isinstance(wanted, list) else [wanted]
-        if has is None or len(theirs) not in (1, len(has)):
-            return None
-        shift = torch.tensor(theirs, dtype=net.dtype) - torch.tensor(has, dtype=net.dtype)
-        return shift.to(net.device) if bool((shift.abs() > 1e-6).any()) else None
+        if has is None or len(wanted) not in (1, len(has)):
+            return [], has
+        theirs = wanted * len(has) if len(wanted) == 1 else wanted
+        shift = [float(f"{a - b:.7g}") for a, b in zip(theirs, has, strict=True)]
+        return (shift if any(abs(v) > 1e-6 for v in shift) else []), has
 
     def _check_probe(self, net: Network, values: dict[str, Tensor], recipe: str) -> None:
         probe = self.facts.get("probe")

@@ -17,8 +17,8 @@ from torch import Tensor
 from initkit import FileError
 from initkit_inr.conventions import Convention
 
-OMEGA, OFFSET = 200.0, 0.5
-FACTS = {"method": "maml", "inner_steps": 2, "inner_lr": 1e-2, "output_offset": OFFSET}
+OMEGA = 200.0
+FACTS = {"method": "maml", "inner_steps": 2, "inner_lr": 1e-2, "output_offset": [0.5]}
 # arange(178)/178 along each axis, ij
 CONVENTION = Convention((0.0, 0.0), (177 / 178, 177 / 178), (1 / 178, 1 / 178), "ij")
 
