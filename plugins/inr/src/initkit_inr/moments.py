@@ -21,7 +21,7 @@ from initkit_inr.activations import Activation, Function
 
 Array = npt.NDArray[np.float64]
 _REACH = 12.0  # a normal number beyond has probability 4e-33
-_TOLERANCE = 1e-10
+_TOLERANCE, _COARSE = 1e-10, 1e-7
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
@@ -45,13 +45,16 @@ class Moments:
         return self.std**2 * self.d2 / self.m2
 
 
-def moments(activation: Activation, std: float, *, complex_input: bool = False) -> Moments:
+def moments(
+    activation: Activation, std: float, *, complex_input: bool = False, tolerance: float = _TOLERANCE
+) -> Moments:
     """The moments of an activation.
 
     Args:
         activation: φ.
         std: s, above 0; with a complex z, E|z|² = s².
         complex_input: whether z is complex (with independent parts of equal variance); for ``wire`` alone.
+        tolerance: relative, of a quadrature.
 
     Raises:
         PlanError: the activation is dead at this size (m2 is 0 or not finite), or the quadrature does not converge.
@@ -60,7 +63,7 @@ def moments(activation: Activation, std: float, *, complex_input: bool = False) 
     if closed is not None:
         m2, d2 = closed
     else:
-        m2, d2 = quadrature(activation, std)
+        m2, d2 = quadrature(activation, std, tolerance)
     if not (math.isfinite(m2) and math.isfinite(d2) and m2 > 0):
         raise PlanError(f"the activation {activation} is dead at preactivations of size {std:.4g}: E[φ²] = {m2:.4g}")
     return Moments(std, m2, d2)
@@ -99,15 +102,16 @@ def _wire(w: float, k: float, s: float, complex_input: bool) -> tuple[float, flo
     return m2, m2 * (w**2 + (w + 2 * k**2 * mean) ** 2 + 2 * spread) / 2
 
 
-def quadrature(fn: Function, std: float) -> tuple[float, float]:
+def quadrature(fn: Function, std: float, tolerance: float = _TOLERANCE) -> tuple[float, float]:
     """E|φ(su)|² and E|φ'(su)|² for u ~ N(0, 1), by adaptive Gauss-Legendre panels with an edge at 0.
 
     Args:
         fn: φ, elementwise, differentiable by autograd; called with float64 vectors.
         std: s.
+        tolerance: relative.
 
     Raises:
-        PlanError: it does not settle to ten digits.
+        PlanError: it does not settle.
     """
     left, right = _panels()
     whole = _integrals(fn, std, left, right)
@@ -119,13 +123,13 @@ def quadrature(fn: Function, std: float) -> tuple[float, float]:
         total = done + halves.sum(axis=1)
         if not np.isfinite(total).all():
             return float(total[0]), float(total[1])
-        off = (np.abs(first + second - whole) > _TOLERANCE / 100 * np.maximum(total, 1e-300)[:, None]).any(axis=0)
+        off = (np.abs(first + second - whole) > tolerance / 100 * np.maximum(total, 1e-300)[:, None]).any(axis=0)
         done += (first + second)[:, ~off].sum(axis=1)
         if not off.any():
             return float(done[0]), float(done[1])
         left, right = np.concatenate([left[off], middle[off]]), np.concatenate([middle[off], right[off]])
         whole = np.concatenate([first[:, off], second[:, off]], axis=1)
-        if len(left) > 200_000:
+        if len(left) > 20_000:
             break
     raise PlanError(f"the moments of the activation at preactivations of size {std:.4g} do not settle")
 
@@ -179,23 +183,22 @@ def theory(activation: Activation, *, complex_input: bool = False) -> float | No
         The root, or None where there is none in 1e-4..1e2 (in units of 1/ω or 1/s where the activation has one).
     """
     unit = _unit(activation)
-    grid = np.logspace(-4, 2, 61)
-    excess = np.array([_excess(activation, s * unit, complex_input) for s in grid])
-    for i in range(len(grid) - 1):
-        a, b = excess[i], excess[i + 1]
-        if math.isfinite(a) and math.isfinite(b) and a * b < 0 and max(abs(a), abs(b)) > 1e-7:
-            ends = float(grid[i] * unit), float(grid[i + 1] * unit)
-            return float(brentq(lambda s: _excess(activation, s, complex_input), *ends, xtol=1e-13 * unit))
+
+    def excess(s: float, tolerance: float) -> float:
+        try:
+            return moments(activation, s, complex_input=complex_input, tolerance=tolerance).condition - 1
+        except PlanError:
+            return math.nan
+
+    before: tuple[float, float] | None = None
+    for s in np.logspace(-4, 2, 61) * unit:
+        here = excess(float(s), _COARSE)
+        if not abs(here) > 100 * _COARSE:  # 1 up to rounding, or no number: neither side of a root
+            continue
+        if before is not None and before[1] * here < 0:
+            return float(brentq(excess, before[0], float(s), args=(_TOLERANCE,), xtol=1e-13 * unit))
+        before = float(s), here
     return None
-
-
-def _excess(activation: Activation, s: float, complex_input: bool) -> float:
-    """condition - 1, 0 where it is 1 up to rounding; not a number where the activation is dead."""
-    try:
-        found = moments(activation, s, complex_input=complex_input).condition - 1
-    except PlanError:
-        return math.nan
-    return 0.0 if abs(found) < 1e-9 else found
 
 
 def _unit(activation: Activation) -> float:

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from initkit import PlanError
 
+_ON_META = "it reads values that are on the meta device"
 CAT = (torch.cat, torch.concat, torch.concatenate)
 
 
@@ -211,12 +212,12 @@ class Trace:
             try:
                 flat, mix = full(probe[:, None].expand(-1, width)), full(mixed)
                 break
+            except PlanError:
+                raise
             except Exception as error:  # noqa: BLE001 - the user's own operations, on a shape they may not expect
                 failure = error
         else:
             raise PlanError(f"it is not elementwise ({_line(failure)})")
-        if flat.is_meta:
-            raise PlanError("it reads values that are on the meta device")
         if not torch.allclose(flat, flat[:, :1].expand_as(flat), rtol=1e-9, atol=1e-12, equal_nan=True):
             raise PlanError("its units have different activations")
 
@@ -298,15 +299,19 @@ class Evaluator:
         raise Unfollowable(f"an operation of kind {node.op}")
 
     def _cast(self, value: Any) -> Any:
-        if self._double and isinstance(value, Tensor) and value.is_floating_point():
-            return value.detach().double()
-        return value
+        if not self._double or not isinstance(value, Tensor):
+            return value
+        if value.is_meta:
+            raise PlanError(_ON_META)
+        return value.detach().double() if value.is_floating_point() else value
 
     def _module(self, name: str) -> nn.Module:
         module = self._model.get_submodule(name)
         if not self._double:
             return module
         if name not in self._copies:
+            if any(one.is_meta for one in (*module.parameters(), *module.buffers())):
+                raise PlanError(_ON_META)
             self._copies[name] = copy.deepcopy(module).double().eval()
         return self._copies[name]
 
