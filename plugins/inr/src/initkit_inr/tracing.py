@@ -99,7 +99,7 @@ class Trace:
             if p.default is not p.empty and p.name not in (inputs or {})
         }
         try:
-            with _undisturbed():
+            with _undisturbed(model):
                 self.graph = tracer.trace(model, concrete_args=defaults or None)
         except Exception as error:
             raise Unfollowable(f"{type(model).__name__}.forward cannot be followed: {_line(error)}") from error
@@ -317,8 +317,11 @@ class Evaluator:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Random numbers that a forward pass draws while it is followed are nobody's."""
+def _undisturbed(model: nn.Module) -> Iterator[None]:
+    """What a forward pass does to buffers while it is followed, and the random numbers it draws, are nobody's."""
+    buffers = [
+        (m, name, b, b.detach().clone()) for m in model.modules() for name, b in m._buffers.items() if b is not None
+    ]
     numpy_state = np.random.get_state()  # noqa: NPY002 - users' code uses it
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -326,6 +329,10 @@ def _undisturbed() -> Iterator[None]:
             yield
         finally:
             np.random.set_state(numpy_state)  # noqa: NPY002
+            for module, name, buffer, value in buffers:
+                module._buffers[name] = buffer
+                if not (buffer.is_meta or torch.equal(buffer, value)):
+                    buffer.detach().copy_(value)
 
 
 def _argument(node: fx.Node, place: int, name: str) -> Any:
