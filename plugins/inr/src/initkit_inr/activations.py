@@ -69,7 +69,7 @@ class Activation:
     omega: float = 1.0
     scale: float = 1.0
     placement: Placement = "outer"
-    fn: Function | None = field(default=None, compare=False, repr=False)
+    fn: Function | None = field(default=None, repr=False)
 
     @property
     def frequency(self) -> float:

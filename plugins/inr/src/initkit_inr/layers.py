@@ -142,6 +142,9 @@ class LayerPlan(Sequence[Layer]):
 
         Returns:
             One number a layer; None where the forward pass could not be followed.
+
+        Raises:
+            NeedError: the model fails on them.
         """
         if self._trace is None:
             return None
@@ -150,7 +153,13 @@ class LayerPlan(Sequence[Layer]):
             name: value.to(device) if isinstance(value, Tensor) else value
             for name, value in arguments(self._trace.model, inputs).items()
         }
-        outputs = self._trace.values([affine.node for affine in self._trace.affines], given)
+        try:
+            outputs = self._trace.values([affine.node for affine in self._trace.affines], given)
+        except Exception as error:
+            what = " ".join(str(error).split())[:200]
+            raise NeedError(
+                f"{type(self._trace.model).__name__} cannot be called with the given points: {what}"
+            ) from error
         return [float((z - z.mean()).abs().square().mean().sqrt()) for z in outputs]
 
 
@@ -322,7 +331,25 @@ def _as_read(trace: Trace, layers: list[Layer], model: nn.Module) -> list[Layer]
         if layer.last:
             read = _at_the_end(trace, affine)
         found[layer.index] = replace(found[layer.index], activation=read)
-    return [_placed(layer, model) for layer in found]
+    return _shared([_placed(layer, model) for layer in found])
+
+
+def _shared(layers: list[Layer]) -> list[Layer]:
+    """Layers whose own activations have the same values get one object for it, so that its moments are found once."""
+    points = torch.linspace(-3.1, 3.3, 65, dtype=torch.float64)
+    known: list[tuple[Tensor, Activation]] = []
+    found = []
+    for layer in layers:
+        one = layer.activation
+        if one is not None and one.kind == "custom":
+            values = one(points).detach()
+            same = next((other for seen, other in known if torch.equal(seen, values)), None)
+            if same is None:
+                known.append((values, one))
+            else:
+                layer = replace(layer, activation=same)
+        found.append(layer)
+    return found
 
 
 def _recognised(trace: Trace, node: fx.Node, affine: Affine, layer: Layer) -> tuple[Activation, float]:

@@ -303,7 +303,7 @@ class Evaluator:
             return value
         if value.is_meta:
             raise PlanError(_ON_META)
-        return value.detach().double() if value.is_floating_point() else value
+        return _widened(value.detach())
 
     def _module(self, name: str) -> nn.Module:
         module = self._model.get_submodule(name)
@@ -312,7 +312,10 @@ class Evaluator:
         if name not in self._copies:
             if any(one.is_meta for one in (*module.parameters(), *module.buffers())):
                 raise PlanError(_ON_META)
-            self._copies[name] = copy.deepcopy(module).double().eval()
+            copied = copy.deepcopy(module).eval()
+            for tensor in (*copied.parameters(), *copied.buffers()):
+                tensor.data = _widened(tensor.data)
+            self._copies[name] = copied
         return self._copies[name]
 
 
@@ -333,6 +336,13 @@ def _undisturbed(model: nn.Module) -> Iterator[None]:
                 module._buffers[name] = buffer
                 if not (buffer.is_meta or torch.equal(buffer, value)):
                     buffer.detach().copy_(value)
+
+
+def _widened(value: Tensor) -> Tensor:
+    """In double precision, where it is no integer."""
+    if value.is_complex():
+        return value.to(torch.complex128)
+    return value.double() if value.is_floating_point() else value
 
 
 def _argument(node: fx.Node, place: int, name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -129,18 +130,25 @@ class Vi3nr(FieldRecipe):
         items = list(self._items(layers, sizes, x2))
         yield from items
         fills = {item.name: item.draw for item in items if isinstance(item, Fill)}
-        yield self.table(layers, fills, given, self._remarks(layers), **self._columns(layers, sizes))
+        remarks = self._remarks(layers)
+        for remark in remarks:
+            warnings.warn(f"{self.id}: {remark}", stacklevel=2)
+        yield self.table(layers, fills, given, remarks, **self._columns(layers, sizes))
 
     def _sizes(self, layers: LayerPlan) -> list[float]:
         """σ_p of each layer; the read-out's is that of the layer before."""
         found: list[float] = []
+        known: dict[tuple[Activation, bool], float] = {}
         for layer in layers:
             if isinstance(self.sigma_p, float):
                 found.append(self.sigma_p)
             elif layer.activation is None:
                 found.append(1.0 if layer.first else found[layers.previous(layer).index])
             else:
-                found.append(significant(self.factor * self._theory(layer, layer.activation)))
+                key = layer.activation, layer.dtype.is_complex
+                if key not in known:
+                    known[key] = significant(self.factor * self._theory(layer, layer.activation))
+                found.append(known[key])
         return found
 
     def _theory(self, layer: Layer, activation: Activation) -> float:

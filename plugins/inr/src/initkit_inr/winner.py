@@ -91,8 +91,6 @@ class Winner(SineRecipe):
   archivePrefix = {arXiv}
 }"""
 
-    least_layers: ClassVar[int] = 3
-
     scale: Literal["auto", "code", "nyquist", "rms"] = "auto"
     kappa: Positive | None = None
     constants: Literal["code", "paper", "readme"] = "code"
@@ -120,6 +118,7 @@ class Winner(SineRecipe):
         sampled = None if signal is None else Sampled.of(signal, first.n_in)
         noise = self.noise(sampled, first.n_in, _extents(coords, first.n_in))
         remarks = self._remarks(layers, sampled, noise)
+        read = [] if sampled is None or not sampled.was_bytes else ["the signal's bytes are read as values in [0, 1]"]
         for remark in remarks:
             warnings.warn(f"{self.id}: {remark}", stacklevel=2)
         fills: dict[str, Draw] = {}
@@ -134,7 +133,7 @@ class Winner(SineRecipe):
                     assert isinstance(made, Fill)
                     fills[made.name] = made.draw
                 yield made
-        yield self.table(layers, fills, called_with(coords, inputs), [*remarks, _words(noise)])
+        yield self.table(layers, fills, called_with(coords, inputs), [*remarks, *read, _words(noise)])
 
     def noise(self, signal: Sampled | None, axes: int, extents: list[float]) -> Noise:
         """The scales of the noise for a signal.
@@ -231,17 +230,19 @@ class Winner(SineRecipe):
             fill.name, WithNoise(fill.draw, Normal(std)), why=f"{fill.why}; {name} = {shown} over ω = {omega:.4g}"
         )
 
-    def _check_sines(self, layers: LayerPlan) -> None:
+    @classmethod
+    def _check(cls, layers: LayerPlan) -> None:
+        super()._check(layers)
         if len(layers.periodic) < 2:
-            raise PlanError(f"{type(self).__name__} needs two sine layers; the model has {len(layers.periodic)}")
+            raise PlanError(f"the noise goes to two sine layers; the model has {len(layers.periodic)}")
+
+    def _check_sines(self, layers: LayerPlan) -> None:
         for layer in layers.periodic:
             if layer.activation is not None and layer.activation.kind != "sine" and not self.force:
                 raise PlanError(f"{layer.label} is followed by {layer.activation}, no sine; force=true allows it")
 
     def _remarks(self, layers: LayerPlan, signal: Sampled | None, noise: Noise) -> list[str]:
         found = []
-        if signal is not None and signal.was_bytes:
-            found.append("the signal's bytes are read as values in [0, 1]")
         if not any(noise.s0) and noise.s1 == 0:
             found.append("the signal is constant along the analysed axis: the start is that of inr/siren")
         out = layers[-1].n_out
