@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from initkit import Card, Need, hookimpl
 
@@ -88,3 +89,9 @@ def initkit_recipes() -> list[Card]:
             bits="machine",
         ),
     ]
+
+
+@hookimpl
+def initkit_example() -> str:
+    """A deep Gaussian network that becomes a photograph."""
+    return str(Path(__file__).with_name("example.py"))
