@@ -61,6 +61,7 @@ CASES = [
     case(own("vi3nr", complex_ok=True, input_moments=(0.0, 0.6)), FixedWavelets),
     case("inr/winner", needs={"signal": PICTURE}),
     case(own("winner", axes="all", scale="nyquist"), needs={**COORDINATES, "signal": PICTURE}),
+    case(own("fresh", candidates=(20.0, 40.0), draws=2), needs={**COORDINATES, "signal": PICTURE}),
     case("inr/siren"),
     case(own("siren", bias="as_weight"), needs=COORDINATES),
     case(own("finer", first_bias_scale=5.0), lambda: Plain(FinerLayer)),

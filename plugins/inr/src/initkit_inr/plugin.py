@@ -39,6 +39,12 @@ def initkit_recipes() -> list[Card]:
             needs=(COORDS, replace(SIGNAL, optional=True), INPUTS),
         ),
         Card(
+            "fresh",
+            "initkit_inr.fresh:Fresh",
+            "First frequency from the target (FreSh): untrained outputs with the spectrum nearest to the signal's.",
+            needs=(replace(COORDS, optional=False), SIGNAL),
+        ),
+        Card(
             "siren",
             "initkit_inr.siren:Siren",
             "SIREN: uniform weights that keep sine layers' distribution from layer to layer.",

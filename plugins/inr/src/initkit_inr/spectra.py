@@ -13,6 +13,7 @@ from initkit_inr.signals import as_floats
 
 Array = npt.NDArray[Any]
 Axes = Literal["last", "all"]
+Mode = Literal["authors", "radial"]
 
 
 @dataclass(frozen=True)
@@ -97,3 +98,31 @@ def _centred(signal: Sampled, remove_mean: bool) -> Array:
         return signal.values
     mean: Array = signal.values.mean(axis=tuple(range(len(signal.grid))), keepdims=True)
     return np.subtract(signal.values, mean)
+
+
+def spectrum(values: Array, size: int, mode: Mode = "authors") -> Array | None:
+    """How much a signal has of each frequency 1..size, summed over channels, normalised to 1; None for a constant.
+
+    Args:
+        values: (*grid, channels).
+        size: at most half the samples of the shortest axis.
+        mode: ``authors`` adds |FFT| over raw indices with the same sum; ``radial`` over the same distance from 0.
+            Along a longer axis indices are counted in units of the shortest one's.
+    """
+    grid = values.shape[:-1]
+    shortest = min(grid)
+    amount = np.abs(np.fft.fftn(values, axes=range(len(grid)))).sum(axis=-1)
+    along = []
+    for axis, count in enumerate(grid):
+        index = np.arange(count) / count if mode == "authors" else np.fft.fftfreq(count)
+        along.append((index * shortest).reshape([-1 if k == axis else 1 for k in range(len(grid))]))
+    place = sum(along) if mode == "authors" else np.sqrt(sum(index**2 for index in along))
+    bins = np.rint(np.broadcast_to(place, amount.shape)).astype(np.int64).ravel()
+    counted: Array = np.bincount(bins, weights=amount.ravel(), minlength=size + 1)[1 : size + 1]
+    total = float(counted.sum())
+    return counted / total if total > 1e-9 * float(amount.sum()) and total > 0 else None
+
+
+def distance(one: Array, other: Array) -> float:
+    """Wasserstein distance between two spectra of one size, in steps of frequency."""
+    return float(np.abs(np.cumsum(one - other))[:-1].sum())
