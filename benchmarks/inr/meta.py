@@ -23,7 +23,7 @@ SEEDS = (0, 1, 2)
 ITERATIONS = 1000
 SHOWN = (0, 7)  # of the test faces
 SHOWN_STEPS = (0, 2, 8, 32)
-MEAN_STEPS = 1500
+FIT_STEPS = 1500
 # start: (recipe options or None, how it is adapted)
 META = {
     "maml": {"method": "maml"},
@@ -40,6 +40,7 @@ TUNED = {
     "reptile K=12": [("SGD", 1e-2)],
     "mean face": [("SGD", 1e-2), ("Adam", 1e-4), ("Adam", 1e-3)],
     "strainer": [("Adam", 1e-4), ("Adam", 1e-3)],
+    "strainer, zero biases": [("Adam", 1e-4), ("Adam", 1e-3)],
 }
 PICTURED = {
     "siren": ("Adam", 1e-3),
@@ -50,6 +51,8 @@ PICTURED = {
     "maml": ("SGD", 1e-2),
 }
 OTHER_SIZES = (13, 25, 37, 49)
+# Learned from as many points in each step, at random of a grid that is twice as fine.
+FINE, FINE_SIZE = "maml, 625 of 49 x 49 points", 49
 
 
 def run() -> dict[str, Any]:
@@ -67,7 +70,7 @@ def _run() -> dict[str, Any]:
     found: dict[tuple[str, str, float], list[dict[int, float]]] = {}
     seconds: dict[str, list[float]] = {}
     pictures: dict[str, dict[str, list[str]]] = {}
-    sizes: dict[str, list[dict[int, float]]] = {"maml": [], "siren": []}
+    sizes: dict[str, list[dict[int, float]]] = {"maml": [], FINE: [], "siren": []}
     for seed in SEEDS:
         for label, tunings in TUNED.items():
             model = Siren()
@@ -86,10 +89,22 @@ def _run() -> dict[str, Any]:
                     }
             if label in sizes:
                 sizes[label].append(_other_sizes(model, images[TEST]))
+        fine = Siren()
+        recipe = initkit.recipe("inr/meta", iters=ITERATIONS, points_per_step=_faces.SIZE**2)
+        initkit.apply(fine, recipe, signals=resized(images[TRAIN], FINE_SIZE), seed=seed)
+        sizes[FINE].append(_other_sizes(fine, images[TEST]))
+        print(f"seed {seed}, {FINE}: {sizes[FINE][-1]}", file=sys.stderr, flush=True)
     rows = [_row(*key, runs, seconds[key[0]]) for key, runs in found.items()]
     return {
         "seeds": list(SEEDS),
-        "protocol": {"iterations": ITERATIONS, "train": 80, "test": 20, "size": _faces.SIZE, "range": 1},
+        "protocol": {
+            "iterations": ITERATIONS,
+            "fit_steps": FIT_STEPS,
+            "train": 80,
+            "test": 20,
+            "size": _faces.SIZE,
+            "range": 1,
+        },
         "rows": rows,
         "sizes": [
             {"label": label, "size": size, **_spread([run[size] for run in runs])}
@@ -108,8 +123,9 @@ def _run() -> dict[str, Any]:
 def _start(model: Siren, label: str, train: np.ndarray[Any, Any], seed: int) -> None:
     if label in META:
         initkit.apply(model, initkit.recipe("inr/meta", iters=ITERATIONS, **META[label]), signals=train, seed=seed)
-    elif label == "strainer":
-        initkit.apply(model, initkit.recipe("inr/strainer", steps=MEAN_STEPS), signals=train, seed=seed)
+    elif label.startswith("strainer"):
+        bias = "zero" if "zero" in label else "torch"
+        initkit.apply(model, initkit.recipe("inr/strainer", steps=FIT_STEPS, bias=bias), signals=train, seed=seed)
     else:
         initkit.apply(model, initkit.recipe("inr/siren", bias="zero"), seed=seed)
     if label == "mean face":
@@ -119,7 +135,7 @@ def _start(model: Siren, label: str, train: np.ndarray[Any, Any], seed: int) -> 
 def _fit(model: Siren, target: Tensor) -> None:
     coords = grid(_faces.SIZE)
     adam = torch.optim.Adam(model.parameters(), lr=1e-4)
-    for _ in range(MEAN_STEPS):
+    for _ in range(FIT_STEPS):
         adam.zero_grad()
         (model(coords) - target).square().mean().backward()
         adam.step()

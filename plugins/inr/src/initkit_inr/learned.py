@@ -218,7 +218,8 @@ class Learned:
                 note["output_offset"] = has
             self._check_probe(net, values, recipe)
         # Under another decoder the network computes something else.
-        kept = {key: value for key, value in self.facts.items() if key != "probe" or not leave}
+        dropped = {"from", "added_to_last_bias", *(("probe",) if leave else ())}
+        kept = {key: value for key, value in self.facts.items() if key not in dropped}
         ctx.note(NOTE, {**kept, **note}, saved=True)
         return values
 

@@ -102,7 +102,7 @@ class Meta(Recipe):
         """All parameters of a sine network."""
         try:
             check_stateless(model, "inr/meta")
-            siren_draws(find_layers(model), "inr/meta", "zero")
+            siren_draws(model, find_layers(model), "inr/meta", "zero")
         except InitError:
             return []
         return trained_names(model)
@@ -158,7 +158,7 @@ class Meta(Recipe):
             if wanted:
                 raise
             return None, {}
-        return layers, siren_draws(layers, self.id, "zero") if wanted else {}
+        return layers, siren_draws(model, layers, self.id, "zero") if wanted else {}
 
     def _read(self, signals: Any, coords: Any, layers: LayerPlan | None) -> Tasks:
         axes = layers[0].n_in if layers and layers[0].n_in <= 4 else None

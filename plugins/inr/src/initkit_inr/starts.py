@@ -12,8 +12,8 @@ from initkit_inr.layers import LayerPlan
 from initkit_inr.siren import Siren
 
 
-def siren_draws(layers: LayerPlan, recipe: str, bias: Literal["torch", "zero"]) -> dict[str, Draw]:
-    """SIREN's draws for a sine network.
+def siren_draws(model: nn.Module, layers: LayerPlan, recipe: str, bias: Literal["torch", "zero"]) -> dict[str, Draw]:
+    """SIREN's draws for a sine network, by the first name of each parameter.
 
     Raises:
         PlanError: a layer's activation is no sine; names it.
@@ -32,12 +32,23 @@ def siren_draws(layers: LayerPlan, recipe: str, bias: Literal["torch", "zero"]) 
                     else ""
                 )
             )
-    return {item.name: item.draw for item in Siren(bias=bias).items(layers) if isinstance(item, Fill)}
+    first = first_names(model)
+    draws: dict[str, Draw] = {}
+    for item in Siren(bias=bias).items(layers):
+        if isinstance(item, Fill):
+            draws.setdefault(first[item.name], item.draw)
+    return draws
 
 
 def trained_names(model: nn.Module) -> list[str]:
     """The parameters that descent can move."""
     return [name for name, p in model.named_parameters() if p.is_floating_point() or p.is_complex()]
+
+
+def first_names(model: nn.Module) -> dict[str, str]:
+    """Every name of a parameter, with the name that a tied one goes by."""
+    seen: dict[int, str] = {}
+    return {name: seen.setdefault(id(p), name) for name, p in model.named_parameters(remove_duplicate=False)}
 
 
 def check_values(model: nn.Module, names: Sequence[str], recipe: str) -> None:

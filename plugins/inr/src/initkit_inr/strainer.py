@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
-from initkit import Draw, Fill, InitError, Item, Job, JobContext, NeedError, OptionError, Recipe
+from initkit import Draw, Fill, InitError, Item, Job, JobContext, NeedError, OptionError, PlanError, Recipe
 from initkit_inr.calling import check_stateless
 from initkit_inr.descent import check_checkpoint
 from initkit_inr.layers import LayerPlan, Said, find_layers
 from initkit_inr.learned import NOTE, Learned, architecture
-from initkit_inr.starts import check_values, sampled, siren_draws, trained_names
+from initkit_inr.starts import check_values, first_names, sampled, siren_draws, trained_names
 from initkit_inr.strainer_training import JointFit
 from initkit_inr.tasks import Tasks
 
@@ -36,6 +36,7 @@ class Strainer(Recipe):
         steps: of Adam.
         lr: its learning rate.
         points_per_step: a new random subset of the points for each step, to save memory; null takes all.
+        bias: what biases begin with, the new decoder's too: ``torch``'s default as in the authors' code, or ``zero``.
         activation: where it cannot be read from the model: ``sine:30``, or one for each layer.
         learned: layers that were learned before: a file that initkit saved from this recipe.
         checkpoint: a file that takes the last good state on Ctrl-C or when the loss is no number, and every 500
@@ -61,6 +62,7 @@ class Strainer(Recipe):
     steps: Annotated[int, Ge(1)] = 5000
     lr: Annotated[float, Gt(0)] = 1e-4
     points_per_step: Annotated[int, Ge(1)] | None = None
+    bias: Literal["torch", "zero"] = "torch"
     activation: Said = None
     learned: str | None = None
     checkpoint: str | None = None
@@ -76,7 +78,7 @@ class Strainer(Recipe):
         try:
             check_stateless(model, "inr/strainer")
             layers = find_layers(model)
-            siren_draws(layers, "inr/strainer", "torch")
+            siren_draws(model, layers, "inr/strainer", "torch")
         except InitError:
             return []
         return trained_names(model) if len(layers) > 1 else []
@@ -91,8 +93,8 @@ class Strainer(Recipe):
         """
         check_stateless(model, self.id)
         layers = find_layers(model, self.activation)
-        draws = siren_draws(layers, self.id, "torch")
-        decoder = self._decoder(layers)
+        draws = siren_draws(model, layers, self.id, self.bias)
+        decoder = self._decoder(model, layers)
         if self.learned is not None:
             yield from Learned.read(self.learned).items(model, layers, coords, self.id, leave=decoder)
             yield from self._new(draws, decoder)
@@ -113,21 +115,32 @@ class Strainer(Recipe):
             ctx.note("inr/strainer", found)
             return values
 
-        shared = len(layers) - len({layer.index for layer in layers if layer.weight in decoder})
+        shared = len(layers) - 1 if self.shared_layers is None else self.shared_layers
         words = f"fits {tasks.count} signals at once with {shared} shared layers: {self.steps} steps of Adam"
         yield (job := Job("fit", run, words))
         for name in encoder:
             yield Fill(name, job[name], why=f"shared by {tasks.count} signals")
         yield from self._new(draws, decoder)
 
-    def _decoder(self, layers: LayerPlan) -> tuple[str, ...]:
+    def _decoder(self, model: nn.Module, layers: LayerPlan) -> tuple[str, ...]:
         shared = len(layers) - 1 if self.shared_layers is None else self.shared_layers
         if not 1 <= shared < len(layers):
             raise OptionError(
                 f"recipe {self.id}, option shared_layers={self.shared_layers}: the model has {len(layers)} layers, so "
                 f"1 to {len(layers) - 1} of them can be shared"
             )
-        return tuple(name for layer in layers[shared:] for name in (layer.weight, layer.bias) if name is not None)
+        first = first_names(model)
+        split = [
+            [first[n] for layer in part for n in (layer.weight, layer.bias) if n]
+            for part in (layers[:shared], layers[shared:])
+        ]
+        # What is tied to a shared layer is shared.
+        decoder = tuple(name for name in dict.fromkeys(split[1]) if name not in split[0])
+        if not decoder:
+            raise PlanError(
+                f"recipe {self.id}: all tensors of the last layers are tied to shared ones; nothing is left"
+            )
+        return decoder
 
     def _new(self, draws: dict[str, Draw], decoder: tuple[str, ...]) -> Iterator[Item]:
         for name in decoder:
