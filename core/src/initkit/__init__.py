@@ -18,11 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from initkit._apply import apply, plan
+    from initkit._compare import compare
+    from initkit._diff import diff
+    from initkit._inspect import inspect
     from initkit._load import Loaded, load
     from initkit._plan import Plan
     from initkit._recipe import Recipe, recipe
+    from initkit._recommend import recommend
     from initkit._save import save, write_report
     from initkit.cards import Card, Need
+    from initkit.comparison import Comparison
+    from initkit.difference import Difference
     from initkit.draws import (
         Blocks,
         Constant,
@@ -43,11 +49,16 @@ if TYPE_CHECKING:
         OptionError,
         PlanError,
         PluginError,
+        ProbeError,
     )
     from initkit.hookspec import hookimpl
+    from initkit.inspection import Inspection, UnhealthyError
     from initkit.items import Fill, Item, Job, Keep, Output, Set
     from initkit.jobs import JobContext
     from initkit.plugins import recipes
+    from initkit.probes import Plot, Probe, Table, Verdict
+    from initkit.probing.scene import NotMeasured, Scene
+    from initkit.recommendation import Recommendation
     from initkit.report import Entry, Report
     from initkit.slots import Slot
     from initkit.streams import Stream
@@ -56,11 +67,17 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "initkit._apply": ("apply", "plan"),
+    "initkit._compare": ("compare",),
+    "initkit._diff": ("diff",),
+    "initkit._inspect": ("inspect",),
     "initkit._load": ("Loaded", "load"),
     "initkit._plan": ("Plan",),
     "initkit._recipe": ("Recipe", "recipe"),
+    "initkit._recommend": ("recommend",),
     "initkit._save": ("save", "write_report"),
     "initkit.cards": ("Card", "Need"),
+    "initkit.comparison": ("Comparison",),
+    "initkit.difference": ("Difference",),
     "initkit.draws": (
         "Blocks",
         "Constant",
@@ -81,11 +98,16 @@ _HOMES = {
         "OptionError",
         "PlanError",
         "PluginError",
+        "ProbeError",
     ),
     "initkit.hookspec": ("hookimpl",),
+    "initkit.inspection": ("Inspection", "UnhealthyError"),
     "initkit.items": ("Fill", "Item", "Job", "Keep", "Output", "Set"),
     "initkit.jobs": ("JobContext",),
     "initkit.plugins": ("recipes",),
+    "initkit.probes": ("Plot", "Probe", "Table", "Verdict"),
+    "initkit.probing.scene": ("NotMeasured", "Scene"),
+    "initkit.recommendation": ("Recommendation",),
     "initkit.report": ("Entry", "Report"),
     "initkit.slots": ("Slot",),
     "initkit.streams": ("Stream",),
@@ -94,21 +116,28 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022
     "apply",
+    "compare",
+    "diff",
+    "inspect",
     "load",
     "plan",
     "recipe",
     "recipes",
+    "recommend",
     "save",
     "write_report",
     "Blocks",
     "Card",
     "CommitError",
+    "Comparison",
     "Constant",
+    "Difference",
     "Draw",
     "Entry",
     "FileError",
     "Fill",
     "InitError",
+    "Inspection",
     "Item",
     "Job",
     "JobContext",
@@ -118,21 +147,30 @@ __all__ = [  # noqa: RUF022
     "Need",
     "NeedError",
     "Normal",
+    "NotMeasured",
     "OptionError",
     "Orthogonal",
     "Output",
     "Plan",
     "PlanError",
+    "Plot",
     "PluginError",
+    "Probe",
+    "ProbeError",
     "Recipe",
+    "Recommendation",
     "Report",
     "Rows",
+    "Scene",
     "Set",
     "Slot",
     "Stream",
+    "Table",
     "TruncatedNormal",
+    "UnhealthyError",
     "Uniform",
     "Values",
+    "Verdict",
     "hookimpl",
 ]
 
