@@ -21,6 +21,8 @@ LIBRARIES = (
     "numba",
     "gensim",
     "pymetis",
+    "torchopt",
+    "higher",
     "initkit-core",
     "initkit-gnn",
     "initkit-inr",

@@ -54,7 +54,7 @@ def test_a_convention_does_not_depend_on_the_resolution(first: int, second: int)
     for kind in kinds:
         one, two = (Convention.of(mesh(kind(n)).reshape(-1, 2)) for n in (first, second))
         assert not one.differs(two)
-        assert Convention.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+        assert Convention.from_rows(json.loads(json.dumps(one.rows())), one.order) == one
     # With two points the step is as long as the whole: some readings cannot be told apart.
     if min(first, second) > 3:
         found = [Convention.of(mesh(kind(first)).reshape(-1, 2)) for kind in kinds]
@@ -100,7 +100,7 @@ def test_a_saved_start_comes_back_bit_for_bit_and_at_other_resolutions(saved: Pa
         assert report.covered == 1
     assert report["a.weight"].why == "learned before on coordinates [-1, 1]"
     facts = report.notes["inr/start"]
-    assert facts["from"] == "start.safetensors"
+    assert facts["learned_in"] == "start.safetensors"
     assert (facts["method"], facts["inner_steps"], facts["inner_lr"]) == ("maml", 2, 0.01)
     plain = Field()
     assert initkit.load(plain, saved).provenance["notes"]["inr/start"]["output_offset"] == [0.5]
@@ -141,7 +141,12 @@ class Doubled(Field):
         ),
         (Field, mesh(torch.arange(7) / 7), NeedError, r"not on \[0, 1\)"),
         (Field, mesh(torch.linspace(-1, 1, 7), "xy"), NeedError, "its points are ordered 'ij', not 'xy'"),
-        (lambda: Field(omega=20), grid(), PlanError, "a is followed by sine:20, in the start of .* by sine:30"),
+        (
+            lambda: Field(omega=20),
+            grid(),
+            PlanError,
+            "a is followed by the activation sine:20, in the start of .* by sine:30",
+        ),
         (lambda: Field(width=8), grid(), PlanError, r"a has shape \(8, 2\), in the start of .* it is \(16, 2\)"),
         (lambda: Field(channels=3), grid(), PlanError, r"out has shape \(3, 16\)"),
         (
@@ -290,7 +295,9 @@ def test_learnit_s_conventions_are_kept(tmp_path: Path) -> None:
     path = written(tmp_path / "a.pkl", arrays())
     with pytest.raises(NeedError, match=r"it is for coordinates on \[0, 1\), not on \[-1, 1\]"):
         load(Small(), path, grid())
-    with pytest.raises(PlanError, match=r"layers\.0 is followed by sine:30, in the start of .* by sine:200"):
+    with pytest.raises(
+        PlanError, match=r"layers\.0 is followed by the activation sine:30, in the start of .* by sine:200"
+    ):
         load(Small(omega=30), path, HALF_OPEN)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -43,14 +42,15 @@ class Convention:
         )
 
     @classmethod
-    def from_dict(cls, found: dict[str, Any]) -> Convention:
-        """Read back what :meth:`to_dict` gave."""
-        low, high, step = (tuple(float(v) for v in found[key]) for key in ("low", "high", "step"))
-        return cls(low, high, step, str(found.get("order", "")))
+    def from_rows(cls, rows: list[dict[str, float]], order: str) -> Convention:
+        """Read back what :meth:`rows` gave."""
+        low, high, step = (tuple(float(row[key]) for row in rows) for key in ("low", "high", "step"))
+        return cls(low, high, step, order)
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+    def rows(self) -> list[dict[str, float]]:
+        """The axes as JSON values."""
+        axes = zip(self.low, self.high, self.step, strict=True)
+        return [{"low": low, "high": high, "step": step} for low, high, step in axes]
 
     def ends(self) -> dict[str, list[tuple[float, float]]]:
         """The interval of each axis, read in three ways: its last point is its end, or one step before, or half a one.

@@ -1,11 +1,11 @@
-"""Starts that were learned before: what goes into their file, and how one is put into a model."""
+"""Starts that were learned before, put into a model that they fit."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,37 +18,11 @@ from initkit_inr import learnit
 from initkit_inr.calling import Network
 from initkit_inr.conventions import Convention
 from initkit_inr.layers import LayerPlan
+from initkit_inr.start_facts import StartFacts, network_rows
 from initkit_inr.starts import trained_names
 from initkit_inr.tasks import read_coords
 
-NOTE = "inr/start"
 _PROVENANCE = "initkit"
-_PROBES = 4
-
-
-def architecture(layers: LayerPlan) -> list[dict[str, Any]]:
-    """The layers as JSON values: names, widths and activations with their frequencies."""
-    return [
-        {
-            "weight": layer.weight,
-            "shape": [layer.n_out, layer.n_in],
-            "activation": None if layer.activation is None else str(layer.activation),
-        }
-        for layer in layers
-    ]
-
-
-def probed(net: Network, params: Mapping[str, Tensor], coords: Tensor) -> dict[str, Any] | None:
-    """A few points with the network's output there, by which a later model is known to compute the same."""
-    if len(coords) < 1:
-        return None
-    places = sorted({round(i * (len(coords) - 1) / (_PROBES - 1)) for i in range(_PROBES)})
-    chosen = coords[places]
-    with torch.no_grad():
-        out = net(params, chosen)
-    if out.is_complex() or len(out) != len(chosen):
-        return None
-    return {"coords": chosen.tolist(), "output": out.reshape(len(chosen), -1).tolist()}
 
 
 @dataclass(frozen=True)
@@ -58,13 +32,13 @@ class Learned:
     Attributes:
         path: of its file.
         tensors: parameters by name; or by place in a chain of layers, ``0.weight``, where ``chain`` is set.
-        facts: what the file says of it: ``coords``, ``network``, ``probe``, ``output_offset``...
+        facts: what the file says of it.
         chain: whether the layers go by their order alone.
     """
 
     path: str
     tensors: dict[str, Tensor]
-    facts: dict[str, Any]
+    facts: StartFacts
     chain: bool = False
 
     @classmethod
@@ -83,21 +57,15 @@ class Learned:
                 for i, pair in enumerate(pairs)
                 for kind, t in zip(("weight", "bias"), pair, strict=True)
             }
-            network: list[dict[str, Any]] = [
-                {"weight": f"{i}.weight", "shape": list(weight.shape), "activation": f"sine:{learnit.OMEGA:g}"}
-                for i, (weight, _) in enumerate(pairs)
-            ]
-            network[-1]["activation"] = None
-            facts = {**learnit.FACTS, "coords": learnit.CONVENTION.to_dict(), "network": network}
-            return cls(path, tensors, facts, chain=True)
+            return cls(path, tensors, learnit.facts_of(pairs), chain=True)
         try:
             with safe_open(path, framework="pt") as file:
                 provenance = json.loads((file.metadata() or {}).get(_PROVENANCE, "{}"))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         except (SafetensorError, OSError, ValueError) as error:
             raise FileError(f"cannot read the start {path}: it is no sound safetensors file ({error})") from None
-        facts = provenance.get("notes", {}).get(NOTE)
-        if not isinstance(facts, dict):
+        facts = StartFacts.read(provenance.get("notes", {}))
+        if facts is None:
             raise FileError(
                 f"cannot read the start {path}: its provenance tells of no learned start (save a model with the report "
                 "of inr/meta or inr/strainer); initkit.load reads any other file"
@@ -105,12 +73,6 @@ class Learned:
         for alias, name in provenance.get("aliases", {}).items():
             tensors.setdefault(alias, tensors[name])
         return cls(path, tensors, facts)
-
-    @property
-    def convention(self) -> Convention | None:
-        """Of the coordinates it was learned on."""
-        found = self.facts.get("coords")
-        return Convention.from_dict(found) if found else None
 
     def items(
         self, model: nn.Module, layers: LayerPlan | None, coords: Any, recipe: str, leave: Sequence[str] = ()
@@ -143,10 +105,10 @@ class Learned:
         yield (job := Job("learned", run, f"the start learned in {os.path.basename(self.path)}"))
         for name in names:
             if name not in leave:
-                yield Fill(name, job[name], why=f"learned before on coordinates {self.convention}")
+                yield Fill(name, job[name], why=f"learned before on coordinates {self.facts.convention}")
 
     def _check_coords(self, coords: Any) -> None:
-        convention = self.convention
+        convention = self.facts.convention
         if convention is None:
             return
         if coords is None:
@@ -159,12 +121,12 @@ class Learned:
             raise NeedError(f"coords do not fit the start in {self.path}: {words}")
 
     def _check_network(self, layers: LayerPlan) -> None:
-        network = self.facts.get("network")
-        if network is None:
+        network = self.facts.network
+        if not network:
             return
         if len(network) != len(layers):
             raise PlanError(f"the start in {self.path} is for {len(network)} layers, the model has {len(layers)}")
-        for theirs, mine, layer in zip(network, architecture(layers), layers, strict=True):
+        for theirs, mine, layer in zip(network, network_rows(layers), layers, strict=True):
             if theirs["shape"] != mine["shape"]:
                 raise PlanError(
                     f"{layer.label} has shape {tuple(mine['shape'])}, in the start of {self.path} it is "
@@ -172,8 +134,8 @@ class Learned:
                 )
             if theirs["activation"] != mine["activation"]:
                 raise PlanError(
-                    f"{layer.label} is followed by {mine['activation'] or 'nothing'}, in the start of {self.path} by "
-                    f"{theirs['activation'] or 'nothing'}"
+                    f"{layer.label} is followed by the activation {mine['activation']}, in the start of {self.path} by "
+                    f"{theirs['activation']}"
                 )
 
     def _by_name(self, model: nn.Module, layers: LayerPlan | None) -> dict[str, Tensor]:
@@ -203,29 +165,27 @@ class Learned:
         """The tensors, with the constant that the learner added to its read-out put into the last bias if need be."""
         net = Network(ctx, recipe, list(names))
         values = {name: net.own(value) for name, value in names.items()}
-        note: dict[str, Any] = {"from": os.path.basename(self.path)}
+        note: dict[str, Any] = {"learned_in": os.path.basename(self.path)}
         with ctx.undisturbed():
             shift, has = self._shift(net, values)
             if any(shift):
                 bias = layers[-1].bias if layers else None
                 if bias is None:
                     raise CommitError(
-                        f"{recipe}: the start in {self.path} adds {self.facts['output_offset']} to the read-out, this "
-                        "model adds another number; it has no last bias to hold the difference"
+                        f"{recipe}: the start in {self.path} is for a network that adds "
+                        f"{self.facts.about['output_offset']} to its read-out, this one adds another number and has "
+                        "no last bias to hold the difference"
                     )
                 values[bias] = values[bias] + torch.tensor(shift, device=net.device, dtype=net.dtype)
-                note["added_to_last_bias"] = shift
-                note["output_offset"] = has
+                note |= {"output_offset": has, "added_to_last_bias": shift}
             self._check_probe(net, values, recipe)
         # Under another decoder the network computes something else.
-        dropped = {"from", "added_to_last_bias", *(("probe",) if leave else ())}
-        kept = {key: value for key, value in self.facts.items() if key not in dropped}
-        ctx.note(NOTE, {**kept, **note}, saved=True)
+        (replace(self.facts, probe=[]) if leave else self.facts).note(ctx, **note)
         return values
 
     def _shift(self, net: Network, values: dict[str, Tensor]) -> tuple[list[float], list[float] | None]:
         """What the learner added to its read-out and this model does not, and what this model adds."""
-        wanted, convention = self.facts.get("output_offset"), self.convention
+        wanted, convention = self.facts.about.get("output_offset"), self.facts.convention
         if wanted is None or convention is None:
             return [], None
         ends = torch.tensor([convention.low, convention.high], device=net.device, dtype=net.dtype)
@@ -237,11 +197,11 @@ class Learned:
         return (shift if any(abs(v) > 1e-6 for v in shift) else []), has
 
     def _check_probe(self, net: Network, values: dict[str, Tensor], recipe: str) -> None:
-        probe = self.facts.get("probe")
-        if probe is None:
+        probe = self.facts.probe
+        if not probe:
             return
-        coords = torch.tensor(probe["coords"], device=net.device, dtype=net.dtype)
-        wanted = torch.tensor(probe["output"], device=net.device, dtype=net.dtype)
+        coords = torch.tensor([row["coords"] for row in probe], device=net.device, dtype=net.dtype)
+        wanted = torch.tensor([row["output"] for row in probe], device=net.device, dtype=net.dtype)
         out = net(values, coords)
         if out.is_complex() or out.numel() != wanted.numel():
             raise CommitError(
@@ -250,7 +210,7 @@ class Learned:
         apart = (out.reshape(wanted.shape) - wanted).abs()
         if float(apart.max()) > 1e-2 * (1 + float(wanted.abs().max())):
             row = int(apart.amax(1).argmax())
-            at = [round(v, 4) for v in probe["coords"][row]]
+            at = [round(v, 4) for v in probe[row]["coords"]]
             raise CommitError(
                 f"{recipe}: with the weights of {self.path} the model gives {out.reshape(wanted.shape)[row].tolist()} "
                 f"at {at}, but {wanted[row].tolist()} when they were learned: what it does around its layers differs"

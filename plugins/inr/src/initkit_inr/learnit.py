@@ -16,11 +16,13 @@ from torch import Tensor
 
 from initkit import FileError
 from initkit_inr.conventions import Convention
+from initkit_inr.start_facts import StartFacts
 
 OMEGA = 200.0
-FACTS = {"method": "maml", "inner_steps": 2, "inner_lr": 1e-2, "output_offset": [0.5]}
 # arange(178)/178 along each axis, ij
 CONVENTION = Convention((0.0, 0.0), (177 / 178, 177 / 178), (1 / 178, 1 / 178), "ij")
+# In the authors' experiment on faces: MAML with two steps, and a network that adds 0.5.
+ABOUT = {"method": "maml", "inner_steps": 2, "inner_lr": 1e-2, "output_offset": [0.5]}
 
 _NAME = re.compile(r"(?:^|[|/])siren_layer(?:_(\d+))?[|/].*\b([wb])$")
 _ARRAYS = {
@@ -57,6 +59,19 @@ def read_learnit(path: str | os.PathLike[str]) -> list[tuple[Tensor, Tensor]]:
     if len(pairs) < 2:
         raise FileError(f"cannot read {path}: it holds no SIREN of learnit ({len(arrays)} arrays, none 'siren_layer')")
     return pairs
+
+
+def facts_of(pairs: list[tuple[Tensor, Tensor]]) -> StartFacts:
+    """What is known of a SIREN of learnit."""
+    network = [
+        {
+            "weight": f"{i}.weight",
+            "shape": list(weight.shape),
+            "activation": "none" if i == len(pairs) - 1 else f"sine:{OMEGA:g}",
+        }
+        for i, (weight, _) in enumerate(pairs)
+    ]
+    return StartFacts(dict(ABOUT), CONVENTION, network)
 
 
 def _npz(path: str | os.PathLike[str]) -> dict[str, Any]:

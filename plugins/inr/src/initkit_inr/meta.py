@@ -14,8 +14,9 @@ from initkit_inr.adaptation import Method
 from initkit_inr.calling import check_stateless
 from initkit_inr.descent import check_checkpoint
 from initkit_inr.layers import LayerPlan, Said, find_layers
-from initkit_inr.learned import NOTE, Learned, architecture
+from initkit_inr.learned import Learned
 from initkit_inr.meta_training import MetaTraining
+from initkit_inr.start_facts import network_rows
 from initkit_inr.starts import check_values, sampled, siren_draws, trained_names
 from initkit_inr.tasks import Tasks
 
@@ -131,14 +132,7 @@ class Meta(Recipe):
         check_values(model, [name for name in names if name not in draws], self.id)
 
         def run(ctx: JobContext) -> dict[str, Tensor]:
-            values, found = MetaTraining(self, sampled(ctx, draws, names), tasks, ctx).run()
-            convention = tasks.convention.to_dict() if tasks.convention else None
-            kept = ("method", "inner_steps", "inner_lr", "iterations", "output_offset", "probe", "data")
-            saved = {key: found.pop(key) for key in kept if key in found}
-            network = architecture(layers) if layers else None
-            ctx.note(NOTE, {**saved, "coords": convention, "network": network}, saved=True)
-            ctx.note("inr/meta", found)
-            return values
+            return MetaTraining(self, sampled(ctx, draws, names), tasks, ctx).run(network_rows(layers))
 
         train = tasks.count - self.val_tasks
         words = (

@@ -15,7 +15,7 @@ from initkit import CommitError, JobContext
 from initkit_inr.adaptation import Adaptation, Batch, Params
 from initkit_inr.calling import Network
 from initkit_inr.descent import Descent, State, digest
-from initkit_inr.learned import probed
+from initkit_inr.start_facts import Rows, StartFacts, probe_rows
 from initkit_inr.tasks import COORDS, Tasks, at_points
 
 if TYPE_CHECKING:
@@ -43,8 +43,12 @@ class MetaTraining:
         self._starts = {name: self._net.own(value) for name, value in starts.items()}
         self._orders: dict[int, Tensor] = {}
 
-    def run(self) -> tuple[Params, dict[str, Any]]:
-        """Return the learned parameters, and what was found as JSON values."""
+    def run(self, network: Rows) -> Params:
+        """Return the learned parameters; notes what was found.
+
+        Args:
+            network: the layers as they go into the file.
+        """
         options = self._options
         with self._ctx.undisturbed(train=True, grad=True):
             self._net.check(self._starts, self._tasks)
@@ -67,8 +71,8 @@ class MetaTraining:
             )
             state = descent.run(self._starts, self._gradient, self._validated if self._held_out else None)
             learned = state.best if self._held_out else state.values
-            found = self._found(state, learned)
-        return learned, found
+            self._note(state, learned, network)
+        return learned
 
     def _chosen(self) -> Adaptation:
         options = self._options
@@ -136,45 +140,47 @@ class MetaTraining:
         before, after = zip(*losses, strict=True)
         return math.fsum(before) / len(before), math.fsum(after) / len(after)
 
-    def _found(self, state: State, learned: Params) -> dict[str, Any]:
-        options = self._options
+    def _note(self, state: State, learned: Params, network: Rows) -> None:
+        options, ctx = self._options, self._ctx
         shown = (self._held_out or self._train).first(_SHOWN)
-        rows = []
-        for label, params in (("start", self._starts), ("learned", learned)):
-            before, after = self._after_steps(params, shown)
-            if not math.isfinite(before + after):
-                rows.append({"from": label, "verdict": "the inner steps diverge"})
-                continue
-            row: dict[str, Any] = {
-                "from": label,
-                "loss": _short(before),
-                f"loss_after_{options.inner_steps}": _short(after),
-            }
-            if options.loss_fn is None and before > 0 and after > 0 and shown.peak > 0:
-                row["psnr"] = round(10 * math.log10(shown.peak**2 / before), 2)
-                row[f"psnr_after_{options.inner_steps}"] = round(10 * math.log10(shown.peak**2 / after), 2)
-            rows.append(row)
-        held = f"{shown.count} {'held-out' if self._held_out else 'training'} signals"
-        found: dict[str, Any] = {
+        about: dict[str, Any] = {
             "method": options.method,
             "inner_steps": options.inner_steps,
             "inner_lr": options.inner_lr,
             "iterations": state.iteration,
             "signals": self._train.count,
-            "effect": rows,
+            "data": self._tasks.digest(),
+        }
+        probe: Rows = []
+        if options.loss_fn is None:
+            coords = shown.batch(torch.tensor([0])).task(0)[COORDS]
+            about["output_offset"] = self._net.offset(learned, coords)
+            probe = probe_rows(self._net, learned, coords)
+        StartFacts(about, self._tasks.convention, network, probe).note(ctx)
+        held = f"{shown.count} {'held-out' if self._held_out else 'training'} signals"
+        found: dict[str, Any] = {
             "effect_on": held if options.loss_fn else f"{held}, PSNR for a range of {shown.peak:g}",
             "vectorised": self._adaptation.vectorised,
-            "history": state.history,
         }
         if self._held_out:
             found |= {"best_iteration": state.best_iteration, "validation_loss": _short(state.best_loss)}
         if self._tasks.remarks:
             found["remarks"] = list(self._tasks.remarks)
-        if options.loss_fn is None:
-            coords = shown.batch(torch.tensor([0])).task(0)[COORDS]
-            found |= {"output_offset": self._net.offset(learned, coords), "probe": probed(self._net, learned, coords)}
-        found["data"] = self._tasks.digest()
-        return found
+        ctx.note(ID, found)
+        ctx.note(f"{ID} effect", [self._effect("start", self._starts, shown), self._effect("learned", learned, shown)])
+        ctx.note(f"{ID} history", state.history)
+
+    def _effect(self, label: str, params: Params, tasks: Tasks) -> dict[str, Any]:
+        """A row: the loss before and after the inner steps."""
+        options = self._options
+        before, after = self._after_steps(params, tasks)
+        if not math.isfinite(before + after):
+            return {"from": label, "verdict": "the inner steps diverge"}
+        row = {"from": label, "loss": _short(before), f"loss_after_{options.inner_steps}": _short(after)}
+        if options.loss_fn is None and before > 0 and after > 0 and tasks.peak > 0:
+            row["psnr"] = round(10 * math.log10(tasks.peak**2 / before), 2)
+            row[f"psnr_after_{options.inner_steps}"] = round(10 * math.log10(tasks.peak**2 / after), 2)
+        return row
 
 
 def _short(value: float) -> float:

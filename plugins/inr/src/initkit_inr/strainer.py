@@ -14,7 +14,8 @@ from initkit import Draw, Fill, InitError, Item, Job, JobContext, NeedError, Opt
 from initkit_inr.calling import check_stateless
 from initkit_inr.descent import check_checkpoint
 from initkit_inr.layers import LayerPlan, Said, find_layers
-from initkit_inr.learned import NOTE, Learned, architecture
+from initkit_inr.learned import Learned
+from initkit_inr.start_facts import network_rows
 from initkit_inr.starts import check_values, first_names, sampled, siren_draws, trained_names
 from initkit_inr.strainer_training import JointFit
 from initkit_inr.tasks import Tasks
@@ -107,13 +108,8 @@ class Strainer(Recipe):
         def run(ctx: JobContext) -> dict[str, Tensor]:
             heads = {name: _stacked(ctx, draws[name], name, model, tasks.count) for name in decoder}
             fit = JointFit(self, sampled(ctx, draws, encoder), heads, tasks, ctx)
-            values, found = fit.run({name: ctx.sample(draws[name], name) for name in decoder})
-            saved = {key: found.pop(key) for key in ("iterations", "output_offset", "probe", "data")}
-            convention = tasks.convention.to_dict() if tasks.convention else None
-            about = {"method": "strainer", "signals": tasks.count, "decoder": list(decoder)}
-            ctx.note(NOTE, {**about, **saved, "coords": convention, "network": architecture(layers)}, saved=True)
-            ctx.note("inr/strainer", found)
-            return values
+            new = {name: ctx.sample(draws[name], name) for name in decoder}
+            return fit.run(new, network_rows(layers))
 
         shared = len(layers) - 1 if self.shared_layers is None else self.shared_layers
         words = f"fits {tasks.count} signals at once with {shared} shared layers: {self.steps} steps of Adam"

@@ -13,8 +13,8 @@ from torch.func import vmap
 from initkit import CommitError, JobContext
 from initkit_inr.adaptation import Params
 from initkit_inr.calling import Network
-from initkit_inr.descent import Descent, digest
-from initkit_inr.learned import probed
+from initkit_inr.descent import Descent, State, digest
+from initkit_inr.start_facts import Rows, StartFacts, probe_rows
 from initkit_inr.tasks import COORDS, TARGET, Tasks, at_points
 
 if TYPE_CHECKING:
@@ -50,11 +50,12 @@ class JointFit:
         self._start |= {HEADS + name: self._net.own(value) for name, value in heads.items()}
         self._whole = self._tasks.batch(torch.arange(tasks.count, device=ctx.device))
 
-    def run(self, decoder: Mapping[str, Tensor]) -> tuple[Params, dict[str, Any]]:
-        """Return the learned encoder, and what was found as JSON values.
+    def run(self, decoder: Mapping[str, Tensor], network: Rows) -> Params:
+        """Return the learned encoder; notes what was found.
 
         Args:
             decoder: the new decoder that the model will have.
+            network: the layers as they go into the file.
         """
         options = self._options
         with self._ctx.undisturbed(train=True, grad=True):
@@ -76,29 +77,34 @@ class JointFit:
             )
             state = descent.run(self._start, self._gradient)
             learned = self._encoder(state.values)
-            with torch.no_grad():
-                errors = self._outputs(state.values, self._whole.own, self._whole.shared) - self._whole.own[TARGET]
-                losses = errors.square().mean((1, 2))
-            coords = self._whole.task(0)[COORDS]
-            new = {name: self._net.own(value) for name, value in decoder.items()}
-            offset = self._net.offset(learned | new, coords)
-            probe = probed(self._net, learned | new, coords)
-        found: dict[str, Any] = {
-            "signals": self._tasks.count,
+            self._note(state, learned, decoder, network)
+        return learned
+
+    def _note(self, state: State, learned: Params, decoder: Mapping[str, Tensor], network: Rows) -> None:
+        ctx, peak = self._ctx, self._tasks.peak
+        coords = self._whole.task(0)[COORDS]
+        whole = learned | {name: self._net.own(value) for name, value in decoder.items()}
+        about = {
+            "method": "strainer",
+            "decoder": list(decoder),
             "iterations": state.iteration,
-            "loss": float(f"{float(losses.mean()):.7g}"),
-            "history": state.history,
-            "output_offset": offset,
-            "probe": probe,
+            "signals": self._tasks.count,
             "data": self._tasks.digest(),
+            "output_offset": self._net.offset(whole, coords),
         }
-        if bool((losses > 0).all()) and self._tasks.peak > 0:
-            psnr = (10 * torch.log10(self._tasks.peak**2 / losses.double())).tolist()
-            found["psnr"] = {"mean": round(math.fsum(psnr) / len(psnr), 2), "worst": round(min(psnr), 2)}
-            found["psnr_range"] = self._tasks.peak
+        StartFacts(about, self._tasks.convention, network, probe_rows(self._net, whole, coords)).note(ctx)
+        with torch.no_grad():
+            outputs = self._outputs(state.values, self._whole.own, self._whole.shared)
+        losses = (outputs - self._whole.own[TARGET]).double().square().mean((1, 2))
+        found: dict[str, Any] = {"loss": float(f"{float(losses.mean()):.7g}")}
+        if bool((losses > 0).all()) and peak > 0:
+            psnr = (10 * torch.log10(peak**2 / losses)).tolist()
+            found |= {"psnr_mean": round(math.fsum(psnr) / len(psnr), 2), "psnr_worst": round(min(psnr), 2)}
+            found["psnr_range"] = peak
         if self._tasks.remarks:
             found["remarks"] = list(self._tasks.remarks)
-        return learned, found
+        ctx.note(ID, found)
+        ctx.note(f"{ID} history", state.history)
 
     def _encoder(self, params: Params) -> Params:
         return {name: value for name, value in params.items() if not name.startswith(HEADS)}
