@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from initkit import Card, Need, hookimpl
+from initkit import Card, Need, Probe, hookimpl
 
 COORDS = Need("coords", help="the points at which the signal is known, (..., d): an array or a tensor", optional=True)
 SIGNAL = Need(
@@ -93,6 +93,24 @@ def initkit_recipes() -> list[Card]:
             "Transferable features: layers fitted to several signals at once, under a new random read-out.",
             needs=(SIGNALS, COORDS),
             bits="machine",
+        ),
+    ]
+
+
+@hookimpl
+def initkit_probes() -> list[Probe]:
+    """Sizes of preactivations, and the output's spectrum."""
+    return [
+        Probe(
+            "preactivations",
+            "initkit_inr.measuring:preactivations",
+            "Preactivation sizes against what the weights predict; frequencies in the wrong place.",
+        ),
+        Probe(
+            "spectrum",
+            "initkit_inr.measuring:spectrum",
+            "Spectrum of the untrained output beside the signal's.",
+            needs=(replace(COORDS, optional=False), SIGNAL),
         ),
     ]
 

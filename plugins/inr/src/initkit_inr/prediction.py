@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from initkit import Draw, PlanError
 from initkit_inr.layers import Layer, LayerPlan
@@ -25,15 +25,18 @@ def predicted(layers: LayerPlan, draws: Mapping[str, Draw], x2: float = UNIFORM)
     Returns:
         One number a layer; None from where a draw has no scale, or an activation is dead.
     """
+    return from_variances(layers, lambda name: _variance(draws.get(name), layers, name), x2)
+
+
+def from_variances(layers: LayerPlan, variance: Callable[[str], float], x2: float = UNIFORM) -> list[float | None]:
+    """As :func:`predicted`, from each tensor's mean square by name (not a number where it is unknown)."""
     found: list[float | None] = []
     for layer in layers:
         h2: float | None = 0.0
         for source in layer.sources:
             size = x2 if source.layer is None else _after(layers[source.layer], found[source.layer])
             h2 = None if h2 is None or size is None else h2 + source.width / layer.n_in * source.scale**2 * size
-        weight, bias = _variance(draws.get(layer.weight), layer), 0.0
-        if layer.bias is not None:
-            bias = _variance(draws.get(layer.bias), layer)
+        weight, bias = variance(layer.weight), 0.0 if layer.bias is None else variance(layer.bias)
         found.append(None if h2 is None or math.isnan(weight + bias) else math.sqrt(weight * layer.n_in * h2 + bias))
     return found
 
@@ -47,9 +50,10 @@ def _after(layer: Layer, std: float | None) -> float | None:
         return None
 
 
-def _variance(draw: Draw | None, layer: Layer) -> float:
+def _variance(draw: Draw | None, layers: LayerPlan, name: str) -> float:
     try:
         std = math.nan if draw is None else draw.std
     except AttributeError:
         return math.nan
-    return std**2 * (2 if layer.dtype.is_complex else 1)
+    parts = next(2 if layer.dtype.is_complex else 1 for layer in layers if name in (layer.weight, layer.bias))
+    return std**2 * parts

@@ -113,8 +113,12 @@ def called_with(coords: Any, inputs: Any) -> Any:
 
 
 def mean_square(layers: LayerPlan, given: Any) -> float:
-    """Mean of x² over all entries of what the first layers are called with, to seven digits."""
-    sizes = [float(layers.input_of(layer, given).square().mean()) for layer in layers if layer.first]
+    """Mean of x² over the model's input (or features of it) at the first layers, to seven digits.
+
+    A factor by which the model multiplies it before the linear map is not in it.
+    """
+    firsts = [layer for layer in layers if layer.first]
+    sizes = [float(layers.input_of(one, given).square().mean()) / one.sources[0].scale ** 2 for one in firsts]
     return significant(sum(sizes) / len(sizes))
 
 

@@ -208,7 +208,7 @@ class Vi3nr(FieldRecipe):
                 bound = fold / layer.n_in
                 return Fill(layer.weight, Uniform(-bound, bound), why=f"±1/n_in, n_in {layer.n_in}{folded(fold)}")
             assert x2 is not None
-            m2 = x2
+            m2 = x2 * layer.sources[0].scale ** 2
             words = f"σ_p = {size:.4g}, E[x²] = {m2:.4g}, n_in {layer.n_in}"
         variance = size**2 / m2 / layer.n_in
         if isinstance(self.bias, float) and layer.bias is not None:
