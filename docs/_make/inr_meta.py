@@ -181,7 +181,7 @@ def faces_pictures(labels: Sequence[str] = tuple(NAMES)) -> Figure:
     """Two unseen faces after 0, 2, 8 and 32 steps, a line a start."""
     pictures = record.need(*FACES)["pictures"]
     size, count = pictures["size"], len(pictures["targets"])
-    steps = list(next(iter(pictures["starts"].values()))["steps"])
+    steps = sorted(next(iter(pictures["starts"].values()))["steps"], key=int)
     columns = count * (len(steps) + 1)
     figure, panels = pyplot.subplots(
         len(labels), columns, figsize=(0.72 * columns + 1.6, 0.72 * len(labels) + 0.3), squeeze=False
@@ -210,7 +210,7 @@ def astronaut() -> Figure:
     """A face from the published start and from plain ones after 0, 2 and 8 steps."""
     pictures = record.need(*LEARNIT)["pictures"]
     size, starts = pictures["size"], pictures["starts"]
-    steps = list(next(iter(starts.values())))
+    steps = sorted(next(iter(starts.values())), key=int)
     figure, panels = pyplot.subplots(len(starts), len(steps) + 1, figsize=(4.9, 3.1), squeeze=False)
     figure.subplots_adjust(left=0.27, right=1, top=0.92, bottom=0, wspace=0.05, hspace=0.05)
     names = {"learnit": "published start,\nSGD", "siren, SGD": "siren, SGD", "siren, Adam": "siren, Adam 0.0001"}

@@ -11,6 +11,7 @@ import matplotlib
 matplotlib.use("svg")
 
 import coordinate_networks
+import inr_meta
 import node_tables
 import random_features
 import record
@@ -264,6 +265,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **warm_start.DRAWN,
     **node_tables.DRAWN,
     **coordinate_networks.DRAWN,
+    **inr_meta.DRAWN,
 }
 
 
