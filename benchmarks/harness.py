@@ -18,6 +18,8 @@ LIBRARIES = (
     "numpy",
     "scipy",
     "scikit-learn",
+    "scikit-image",
+    "siren-pytorch",
     "numba",
     "gensim",
     "pymetis",
