@@ -220,7 +220,14 @@ def test_a_dictionary_of_inputs() -> None:
             coords = model_input["coords"]
             return {"model_out": self.net(coords), "model_in": coords}
 
-    assert said(find_layers(Named(FoldedLayer))) == ["sine:30:folded", "sine:30:folded", "None"]
+    model = Named(FoldedLayer)
+    inputs = {"coords": torch.rand(50, 2)}
+    plan = find_layers(model, inputs=inputs)
+    assert said(plan) == ["sine:30:folded", "sine:30:folded", "None"]
+    assert torch.equal(plan.input_of(plan[0], inputs), inputs["coords"].double())
+    sizes = plan.measured(inputs)
+    assert sizes is not None
+    assert sizes[0] == pytest.approx(float(model.net[0].linear(inputs["coords"]).detach().std()), rel=1e-2)
 
 
 def test_what_cannot_be_followed_can_be_said() -> None:
@@ -302,6 +309,24 @@ def test_an_activation_of_ones_own_is_kept_as_it_is() -> None:
     found, _ = recognise(lambda z: z.abs() ** 1.5)
     assert found.kind == "custom"
     assert torch.allclose(found(torch.tensor([-4.0])), torch.tensor([8.0]))
+
+
+def test_a_forward_pass_that_remembers_and_counts_does_neither_here() -> None:
+    class Counting(Field):
+        def __init__(self) -> None:
+            super().__init__(SineLayer)
+            self.register_buffer("calls", torch.zeros(1))
+            self.seen: Any = None
+
+        def forward(self, coords: Tensor) -> Tensor:
+            self.seen = coords
+            self.calls.add_(1)
+            return super().forward(coords)[0]
+
+    model = Counting()
+    assert said(find_layers(model)) == ["sine:30", "sine:30", "None"]
+    assert model.seen is None
+    assert float(model.calls) == 0
 
 
 def test_following_a_model_leaves_it_as_it_was() -> None:

@@ -275,3 +275,17 @@ def test_a_size_at_which_the_activation_is_dead() -> None:
 def test_gauss_layers_with_a_scale() -> None:
     plan = initkit.plan(Field(GaussLayer, width=64), "inr/vi3nr", coords=COORDS)
     assert "σ_p = 0.03662" in plan["net.0.linear.weight"].why  # 1.0986841/30
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_the_numbers_are_the_same() -> None:
+    here, there = chain(Gaussian()), chain(Gaussian()).cuda()
+    reports = [initkit.apply(model, "inr/vi3nr", coords=COORDS, seed=1) for model in (here, there)]
+    assert [one.hash for one in reports[0].values()] == [one.hash for one in reports[1].values()]
+    sizes = [[row["measured_std"] for row in one.notes["inr/vi3nr layers"]] for one in reports]
+    assert sizes[1] == pytest.approx(sizes[0], rel=1e-4)
+    signal = torch.sin(5 * COORDS[..., 0])
+    probe = initkit.recipe("inr/vi3nr", sigma_p="probe")
+    report = initkit.apply(chain(Gaussian()).cuda(), probe, coords=COORDS, signal=signal, seed=1)
+    assert sum(row["chosen"] for row in report.notes["inr/vi3nr sigma_p"]) == 1

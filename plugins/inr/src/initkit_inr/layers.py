@@ -16,14 +16,14 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeAlias
 
 import torch
-from pydantic import Field
+from annotated_types import Len
 from torch import Tensor, fx, nn
 
 from initkit import NeedError, OptionError, PlanError
 from initkit_inr.activations import Activation, parse, recognise
 from initkit_inr.tracing import CAT, Affine, Trace, Unfollowable
 
-Said: TypeAlias = str | Annotated[tuple[str, ...], Field(min_length=1)] | Callable[..., Any] | None
+Said: TypeAlias = str | Annotated[tuple[str, ...], Len(1)] | Callable[..., Any] | None
 """What a recipe's option ``activation`` may be."""
 
 _OMEGAS = ("omega_0", "w0", "omega")

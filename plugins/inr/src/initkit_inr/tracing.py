@@ -72,7 +72,7 @@ class _Tracer(fx.Tracer):
     def create_arg(self, a: Any) -> Any:
         made = super().create_arg(a)
         if isinstance(a, Tensor) and a in self.tensor_attrs:
-            # The base class hangs constants on the model; they are kept here and taken off it after the trace.
+            # The base class hangs constants on the model; they are kept here, and taken off it after the trace.
             self.constants[str(self.tensor_attrs[a])] = a
         return made
 
@@ -92,7 +92,6 @@ class Trace:
     def __init__(self, model: nn.Module, inputs: Mapping[str, Any] | None = None) -> None:
         self.model = model
         tracer = _Tracer(inputs)
-        before = set(vars(model))
         defaults = {
             p.name: p.default
             for p in inspect.signature(model.forward).parameters.values()
@@ -103,10 +102,6 @@ class Trace:
                 self.graph = tracer.trace(model, concrete_args=defaults or None)
         except Exception as error:
             raise Unfollowable(f"{type(model).__name__}.forward cannot be followed: {_line(error)}") from error
-        finally:
-            for name in set(vars(model)) - before:
-                if name.startswith("_tensor_constant"):
-                    delattr(model, name)
         self.constants = tracer.constants
         self.affines = list(self._find())
         self.of_node = {affine.node: affine for affine in self.affines}
@@ -299,7 +294,13 @@ class Evaluator:
         raise Unfollowable(f"an operation of kind {node.op}")
 
     def _cast(self, value: Any) -> Any:
-        if not self._double or not isinstance(value, Tensor):
+        if not self._double:
+            return value
+        if isinstance(value, Mapping):
+            return {key: self._cast(one) for key, one in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(self._cast(one) for one in value)
+        if not isinstance(value, Tensor):
             return value
         if value.is_meta:
             raise PlanError(_ON_META)
@@ -321,7 +322,8 @@ class Evaluator:
 
 @contextmanager
 def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """What a forward pass does to buffers while it is followed, and the random numbers it draws, are nobody's."""
+    """A forward pass that is followed leaves no trace: in buffers, in attributes that it sets, in random numbers."""
+    attributes = [(module, dict(vars(module))) for module in model.modules()]
     buffers = [
         (m, name, b, b.detach().clone()) for m in model.modules() for name, b in m._buffers.items() if b is not None
     ]
@@ -332,6 +334,9 @@ def _undisturbed(model: nn.Module) -> Iterator[None]:
             yield
         finally:
             np.random.set_state(numpy_state)  # noqa: NPY002
+            for owner, before in attributes:
+                vars(owner).clear()
+                vars(owner).update(before)
             for module, name, buffer, value in buffers:
                 module._buffers[name] = buffer
                 if not (buffer.is_meta or torch.equal(buffer, value)):
