@@ -106,6 +106,19 @@ class Adaptation:
         """The chain rule step by step: v_k = v_{k+1} - lr H(θ_k) v_{k+1}, from v_K = ∇L(θ_K)."""
         path = [start]
         for task in tasks[:-1]:
+            path.append(self._stepped(path[-1], self._gradient(path[-1], task)[1]))
+        loss, found = self._gradient(path[-1], tasks[-1])
+        for params, task in zip(reversed(path[:-1]), reversed(tasks[:-1]), strict=True):
+            leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
+            held = list(leaves.values())
+            slopes = torch.autograd.grad(self.loss(leaves, task), held, create_graph=True)
+            products = torch.autograd.grad(slopes, held, [found[name] for name in leaves])
+            found = self._stepped(found, dict(zip(leaves, products, strict=True)))
+        return loss, found
+
+    def _from_the_end_within_vmap(self, start: Params, tasks: Sequence[Task]) -> tuple[Tensor, Params]:
+        path = [start]
+        for task in tasks[:-1]:
             path.append(self._stepped(path[-1], grad(self.loss)(path[-1], task)))
         found, loss = grad_and_value(self.loss)(path[-1], tasks[-1])
         for params, task in zip(reversed(path[:-1]), reversed(tasks[:-1]), strict=True):
@@ -122,7 +135,7 @@ class Adaptation:
         def one(own: Sequence[Task]) -> tuple[Tensor, Params]:
             *inner, last = tasks(own)
             if self.method == "maml":
-                return self._from_the_end(start, [*inner, last])
+                return self._from_the_end_within_vmap(start, [*inner, last])
             end = start
             for task in inner:
                 end = self._stepped(end, grad(self.loss)(end, task))

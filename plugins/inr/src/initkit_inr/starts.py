@@ -11,6 +11,11 @@ from initkit import Draw, Fill, JobContext, PlanError
 from initkit_inr.layers import LayerPlan
 from initkit_inr.siren import Siren
 
+_PRESENT = (
+    "; set start='present' to learn from the weights that the model has (another recipe of the same run can make them "
+    "first)"
+)
+
 
 def siren_draws(model: nn.Module, layers: LayerPlan, recipe: str, bias: Literal["torch", "zero"]) -> dict[str, Draw]:
     """SIREN's draws for a sine network, by the first name of each parameter.
@@ -24,19 +29,19 @@ def siren_draws(model: nn.Module, layers: LayerPlan, recipe: str, bias: Literal[
         if layer.activation is None or not layer.activation.periodic:
             raise PlanError(
                 f"recipe {recipe}: {layer.label} is followed by {layer.activation or 'nothing known'}, and SIREN's "
-                "start is for sines"
-                + (
-                    "; set start='present' to learn from the weights that the model has (another recipe of the same "
-                    "run can make them first)"
-                    if recipe.endswith("meta")
-                    else ""
-                )
+                f"start is for sines{_PRESENT if recipe.endswith('meta') else ''}"
             )
     first = first_names(model)
     draws: dict[str, Draw] = {}
     for item in Siren(bias=bias).items(layers):
-        if isinstance(item, Fill):
-            draws.setdefault(first[item.name], item.draw)
+        if not isinstance(item, Fill):
+            continue
+        if item.name not in first:
+            raise PlanError(
+                f"recipe {recipe}: {item.name} is computed from other parameters (a parametrisation), so SIREN's start "
+                f"cannot be learned from{_PRESENT if recipe.endswith('meta') else '; remove the parametrisation first'}"
+            )
+        draws.setdefault(first[item.name], item.draw)
     return draws
 
 
