@@ -34,7 +34,7 @@ def _run() -> dict[str, Any]:
     rows = [_moments(name) for name in ACTIVATIONS]
     shares = [_share("sound", 1_000_000), _share("picture", 1024), _share("picture", 4096)]
     slowest = max(row["quadrature_ms"] for row in rows)
-    worst = max(row["error_closed"] for row in rows)
+    worst = max(row["error_quadrature"] for row in rows)
     return {
         "seeds": [0],
         "repeats": REPEATS,
@@ -69,7 +69,7 @@ def _moments(name: str) -> dict[str, Any]:
         "root_ms": _milliseconds(lambda: theory(activation), 1),
         "monte_carlo_ms": theirs,
         "ratio": round(theirs / ours, 1),
-        "error_closed": float(f"{abs(quadrature(activation, SIZE)[0] / exact - 1):.2g}"),
+        "error_quadrature": float(f"{abs(quadrature(activation, SIZE)[0] / exact - 1):.2g}"),
         "error_monte_carlo": float(f"{statistics.fmean(errors):.2g}"),
     }
 
@@ -104,4 +104,4 @@ def _milliseconds(call: Callable[[], Any], repeats: int = REPEATS) -> float:
         begin = time.perf_counter()
         call()
         times.append(1e3 * (time.perf_counter() - begin))
-    return float(f"{statistics.median(times[1:]):.3g}")
+    return float(f"{min(times[1:]):.3g}")  # what the machine can do: others share it

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from initkit import Constant, Draw, Fill, Item, Job, JobContext, Keep, PlanError, Recipe, Uniform
+from initkit import Constant, Draw, Fill, Item, Job, JobContext, Keep, OptionError, PlanError, Recipe, Uniform
 from initkit_inr.layers import Layer, LayerPlan, Said, find_layers
 from initkit_inr.prediction import UNIFORM, predicted
 
@@ -47,8 +47,11 @@ class FieldRecipe(Recipe):
         Raises:
             PlanError: a layer does not suit the recipe.
         """
-        layers = find_layers(model, self.activation, called_with(coords, inputs))
-        self._check(layers)
+        try:
+            layers = find_layers(model, self.activation, called_with(coords, inputs))
+            self._check(layers)
+        except (PlanError, OptionError) as error:
+            raise type(error)(f"recipe {self.id}: {error}") from error
         for note in [*layers.notes, *_precision(layers)]:
             warnings.warn(f"{self.id}: {note}", stacklevel=4)
         return layers

@@ -81,9 +81,9 @@ def rms_frequencies(signal: Sampled, axes: Axes = "last") -> list[float]:
 
 
 def _centroid(values: Array, axis: int) -> float:
-    size = np.abs(np.fft.rfft(values, axis=axis))
-    total = size.sum(axis=axis)
-    weighted = (size * _frequencies(values, axis)).sum(axis=axis)
+    size = np.moveaxis(np.abs(np.fft.rfft(values, axis=axis)), axis, -1)
+    f = np.fft.rfftfreq(values.shape[axis])
+    weighted, total = np.moveaxis(size @ np.stack([f, np.ones_like(f)], axis=1), -1, 0)
     return float(np.divide(weighted, total, out=np.zeros_like(weighted), where=total > 0).mean())
 
 
