@@ -12,6 +12,7 @@ matplotlib.use("svg")
 
 import coordinate_networks
 import inr_meta
+import measuring
 import node_tables
 import random_features
 import record
@@ -266,6 +267,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **node_tables.DRAWN,
     **coordinate_networks.DRAWN,
     **inr_meta.DRAWN,
+    **measuring.DRAWN,
 }
 
 
