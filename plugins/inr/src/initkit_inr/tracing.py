@@ -6,7 +6,6 @@ comes from the example inputs, where there are some.
 
 from __future__ import annotations
 
-import copy
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,8 +19,8 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from initkit import PlanError
+from initkit_inr.evaluation import Evaluator, Unfollowable, attribute_at
 
-_ON_META = "it reads values that are on the meta device"
 CAT = (torch.cat, torch.concat, torch.concatenate)
 
 
@@ -46,10 +45,6 @@ class Affine:
     dtype: torch.dtype
     node: fx.Node
     input: fx.Node
-
-
-class Unfollowable(PlanError):
-    """The model's forward pass cannot be followed."""
 
 
 class _Tracer(fx.Tracer):
@@ -145,7 +140,7 @@ class Trace:
     def _parameter(self, node: Any) -> nn.Parameter | None:
         if not isinstance(node, fx.Node) or node.op != "get_attr":
             return None
-        value = _attribute(self.model, str(node.target))
+        value = attribute_at(self.model, str(node.target))
         return value if isinstance(value, nn.Parameter) else None
 
     def origins(self, node: fx.Node) -> tuple[list[Affine], bool]:
@@ -243,83 +238,6 @@ class Trace:
         return [known[node] for node in nodes]
 
 
-class Evaluator:
-    """Computes single values of a graph.
-
-    Args:
-        model: the graph's model.
-        constants: tensors made in its forward pass, by name.
-        double: compute in float64, with copies of the modules.
-    """
-
-    def __init__(self, model: nn.Module, constants: Mapping[str, Tensor], *, double: bool) -> None:
-        self._model, self._constants, self._double = model, constants, double
-        self._copies: dict[str, nn.Module] = {}
-
-    def __call__(self, node: fx.Node, known: Mapping[fx.Node, Any], inputs: Mapping[str, Any]) -> Any:
-        """The value of ``node``, given those of some nodes and of the model's arguments by name."""
-        values = dict(known)
-        stack = [node]
-        while stack:
-            at = stack[-1]
-            if at in values:
-                stack.pop()
-                continue
-            missing = [one for one in at.all_input_nodes if one not in values]
-            if missing:
-                stack.extend(missing)
-                continue
-            values[at] = self._compute(at, values, inputs)
-            stack.pop()
-        return values[node]
-
-    def _compute(self, node: fx.Node, values: Mapping[fx.Node, Any], inputs: Mapping[str, Any]) -> Any:
-        if node.op == "placeholder":
-            name = str(node.target)
-            if name not in inputs:
-                raise Unfollowable(f"the value of its argument {name!r} is needed: give coords or inputs")
-            return self._cast(inputs[name])
-        if node.op == "get_attr":
-            name = str(node.target)
-            value = self._constants[name] if name in self._constants else _attribute(self._model, name)
-            return self._cast(value)
-        args = fx.node.map_arg(node.args, lambda one: values[one])
-        kwargs = fx.node.map_arg(node.kwargs, lambda one: values[one])
-        if node.op == "call_module":
-            return self._module(str(node.target))(*args, **kwargs)
-        if node.op == "call_method":
-            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-        if node.op == "call_function" and callable(node.target):
-            return node.target(*args, **kwargs)
-        raise Unfollowable(f"an operation of kind {node.op}")
-
-    def _cast(self, value: Any) -> Any:
-        if not self._double:
-            return value
-        if isinstance(value, Mapping):
-            return {key: self._cast(one) for key, one in value.items()}
-        if isinstance(value, (list, tuple)):
-            return type(value)(self._cast(one) for one in value)
-        if not isinstance(value, Tensor):
-            return value
-        if value.is_meta:
-            raise PlanError(_ON_META)
-        return _widened(value.detach())
-
-    def _module(self, name: str) -> nn.Module:
-        module = self._model.get_submodule(name)
-        if not self._double:
-            return module
-        if name not in self._copies:
-            if any(one.is_meta for one in (*module.parameters(), *module.buffers())):
-                raise PlanError(_ON_META)
-            copied = copy.deepcopy(module).eval()
-            for tensor in (*copied.parameters(), *copied.buffers()):
-                tensor.data = _widened(tensor.data)
-            self._copies[name] = copied
-        return self._copies[name]
-
-
 @contextmanager
 def _undisturbed(model: nn.Module) -> Iterator[None]:
     """A forward pass that is followed leaves no trace: in buffers, in attributes that it sets, in random numbers."""
@@ -343,22 +261,8 @@ def _undisturbed(model: nn.Module) -> Iterator[None]:
                     buffer.detach().copy_(value)
 
 
-def _widened(value: Tensor) -> Tensor:
-    """In double precision, where it is no integer."""
-    if value.is_complex():
-        return value.to(torch.complex128)
-    return value.double() if value.is_floating_point() else value
-
-
 def _argument(node: fx.Node, place: int, name: str) -> Any:
     return node.args[place] if len(node.args) > place else node.kwargs.get(name)
-
-
-def _attribute(model: nn.Module, path: str) -> Any:
-    value: Any = model
-    for part in path.split("."):
-        value = getattr(value, part)
-    return value
 
 
 def _line(error: Exception | None) -> str:
