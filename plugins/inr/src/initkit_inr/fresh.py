@@ -37,7 +37,7 @@ class Fresh(SineRecipe):
         omega_hidden: ω in the bounds of hidden layers and read-out; None takes the model's.
         bias: ``torch`` draws torch's default anew, ``as_weight`` takes the bound of the layer's weights, ``zero``, or
             ``keep``.
-        candidates: first frequencies to be tried.
+        candidates: first frequencies to be tried; None tries 10, 20, ... 200.
         draws: random networks for each.
         size: n, how many frequencies of the spectrum are compared; None is 64, or half the samples of the shortest
             axis.
@@ -57,7 +57,7 @@ class Fresh(SineRecipe):
   archivePrefix = {arXiv}
 }"""
 
-    candidates: Annotated[tuple[Positive, ...], Len(1)] = _TENS
+    candidates: Annotated[tuple[Positive, ...], Len(1)] | None = None
     draws: Annotated[int, Ge(1)] = 10
     size: Annotated[int, Ge(2)] | None = None
     mode: Mode = "authors"
@@ -117,20 +117,21 @@ class Fresh(SineRecipe):
         wanted: Any,
     ) -> Job:
         assert first.activation is not None
+        candidates = self.candidates or _TENS
         omega, scaled, size = first.activation.omega, self._scaled(first), self._size(signal)
 
         def run(ctx: JobContext) -> dict[str, Tensor]:
             network = Network(ctx, self.id, list(drawn))
             coords = network.own(points)
             shapes = {name: parameter.shape for name, parameter in ctx.model.named_parameters()}
-            found: dict[float, list[float]] = {candidate: [] for candidate in self.candidates}
+            found: dict[float, list[float]] = {candidate: [] for candidate in candidates}
             with ctx.undisturbed():
                 for k in ctx.progress(range(self.draws), f"{self.id}: untrained outputs", self.draws):
                     start = {
                         name: network.own(draw.sample(shapes[name], torch.float32, ctx.stream(f"{name} {k}")))
                         for name, draw in drawn.items()
                     }
-                    for candidate in self.candidates:
+                    for candidate in candidates:
                         ratio = candidate / omega
                         params = {name: value * ratio if name in scaled else value for name, value in start.items()}
                         output = network(params, coords).reshape(*signal.grid, -1).double().cpu().numpy()
@@ -150,4 +151,4 @@ class Fresh(SineRecipe):
             ctx.note(f"{self.id} first frequencies", rows)
             return {name: ctx.sample(drawn[name], name) * (best / omega) for name in scaled}
 
-        return Job("first_frequency", run, f"{len(self.candidates)} first frequencies, {self.draws} networks each")
+        return Job("first_frequency", run, f"{len(candidates)} first frequencies, {self.draws} networks each")

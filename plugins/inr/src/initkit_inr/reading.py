@@ -179,7 +179,7 @@ def _placed(layer: Layer, model: nn.Module) -> Layer:
     activation = layer.activation
     if activation is None or not activation.periodic or activation.omega != 1:
         return layer
-    factors = {source.scale for source in layer.sources}
+    factors = {abs(source.scale) for source in layer.sources}
     if factors != {1.0}:
         return replace(layer, activation=replace(activation, omega=max(factors), placement="input"))
     said = _attribute(layer, model)
