@@ -23,7 +23,7 @@ from initkit import CommitError, FileError, InitError, NeedError, PlanError
 from initkit_inr.conventions import Convention, default_coords
 from initkit_inr.learnit import read_learnit
 
-from .test_meta import Field, Sine, bits, grid, learn
+from .meta_networks import Field, Sine, bits, grid, learn
 
 
 def mesh(axis: Tensor, indexing: str = "ij") -> Tensor:

@@ -11,7 +11,7 @@ from torch import nn
 import initkit
 from initkit.testing import Case, parametrize_with_checks
 
-from .test_meta import Field, blobs, grid
+from .meta_networks import Field, blobs, grid
 
 META = initkit.recipe("inr/meta", iters=3)
 SIGNALS = {"signals": blobs(4)}

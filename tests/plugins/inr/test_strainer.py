@@ -13,7 +13,7 @@ from torch.nn import functional
 import initkit
 from initkit import CommitError, FileError, NeedError, OptionError, PlanError
 
-from .test_meta import Bursts, Clips, Counts, Field, Stops, bits, blobs, grid
+from .meta_networks import Bursts, Clips, Counts, Field, Stops, bits, blobs, grid
 
 FAST = {"steps": 12, "lr": 1e-3}
 
