@@ -93,8 +93,11 @@ def test_signals_of_all_forms_are_the_same_tasks() -> None:
     few(one)
     few(two, own)
     torch.testing.assert_close(one.a.weight, two.a.weight)
-    bytes_report = few(Field(), (255 * signals).round().to(torch.uint8))
-    assert any("divided by 255" in words for words in bytes_report.notes["inr/meta"]["remarks"])
+    levels = (255 * signals).round().to(torch.uint8)
+    for form in (levels, list(levels), {**own, "target": levels.reshape(8, -1)}):
+        report = few(Field(), form)
+        assert any("divided by 255" in words for words in report.notes["inr/meta"]["remarks"])
+        assert report.notes["inr/meta effect"][0]["loss"] < 1
 
 
 def test_colours_and_other_types_of_numbers() -> None:
@@ -102,7 +105,8 @@ def test_colours_and_other_types_of_numbers() -> None:
     assert report.notes["inr/start"]["output_offset"] == [0.5] * 3
     exact, half = Field().double(), Field().to(torch.bfloat16)
     learn(exact)
-    learn(half)
+    with pytest.warns(UserWarning, match="inr/meta: sines of large arguments mean little in half precision"):
+        learn(half)
     assert exact.a.weight.dtype == torch.float64
     torch.testing.assert_close(exact.a.weight.float(), half.a.weight.float(), rtol=1e-2, atol=1e-2)
 
@@ -142,8 +146,10 @@ def test_a_loss_of_one_s_own() -> None:
     start, learned = report.notes["inr/meta effect"]
     assert learned["loss_after_2"] < start["loss_after_2"]
     assert "psnr" not in learned
-    with pytest.raises(NeedError, match="a mapping with rows needs a loss of its own"):
+    with pytest.raises(NeedError, match="a mapping with rows holds no 'target' with coords"):
         learn(Field(), signals, coords=grid())
+    with pytest.raises(NeedError, match="points_per_step=5 needs 'target'"):
+        learn(Field(), signals, coords=grid(), loss_fn=sums, points_per_step=5)
     with pytest.raises(CommitError, match=r"loss_fn must return one real number as a tensor, not shape \(7,\)"):
         learn(Field(), signals, coords=grid(), loss_fn=lambda model, params, task: task["rows"])
     with pytest.raises(CommitError, match=r"the loss function fails \(KeyError: 'other'\)"):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 import initkit
-from initkit import NeedError, OptionError
+from initkit import InitError, NeedError, OptionError, PlanError
 
-from .meta_networks import FAST, Field, bits, blobs, grid
+from .meta_networks import FAST, Field, bits, blobs, grid, learn
 
 
 def spoiled() -> Tensor:
@@ -40,7 +41,13 @@ def spoiled() -> Tensor:
         (["a", "b"], None, r"signals\[0\]: str is no array of numbers"),
         ({"target": blobs(), "coords": blobs(5)}, None, "the numbers of tasks differ"),
         ({}, None, "an empty mapping"),
-        ({"target": blobs().reshape(8, -1)}, None, "needs a loss of its own"),
+        (
+            {"target": blobs().reshape(8, -1), "coords": torch.zeros(8, 30, 2)},
+            None,
+            r"signals\['target'\]: shape \(8, 49, 1\), but there are 30 points of coords",
+        ),
+        ({"target": blobs().reshape(8, -1), "coords": torch.zeros(8, 49, 2)}, grid(), "coords are given too"),
+        ({"target": blobs().reshape(8, -1)}, None, "holds no 'target' with coords"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -56,6 +63,29 @@ def test_bad_signals_are_refused(signals: Any, coords: Any, words: str) -> None:
 def test_missing_signals_are_named() -> None:
     with pytest.raises(NeedError, match=r"inr/meta needs 'signals' to learn from: .*learned=FILE"):
         initkit.apply(Field(), "inr/meta")
+
+
+def test_what_is_no_network_is_refused() -> None:
+    class Estimator:
+        weight = np.ones(3)
+
+    kind = type(initkit.recipe("inr/meta"))
+    assert kind.claims(Estimator()) == []
+    with pytest.raises(PlanError, match="Estimator is no nn.Module"):
+        list(initkit.recipe("inr/meta").plan(Estimator(), signals=blobs()))
+
+
+def test_a_buffer_without_values_is_refused() -> None:
+    class Scaled(Field):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("scale", torch.ones(2, device="meta"))
+
+        def forward(self, coords: Tensor) -> Tensor:
+            return super().forward(coords * self.scale)
+
+    with pytest.raises(InitError, match="scale"):
+        learn(Scaled(), activation="sine:30")
 
 
 def test_options_are_checked() -> None:

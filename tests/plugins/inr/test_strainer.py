@@ -163,7 +163,7 @@ def test_a_loss_that_is_no_number_changes_nothing(tmp_path: Path) -> None:
     [
         (blobs(1), "1 of them"),
         ([blobs(1)[0], blobs(1, size=9)[0]], "resample them to one shape"),
-        ({"rows": blobs().sum(1)}, "a mapping must hold 'target'"),
+        ({"rows": blobs().sum(1)}, "a mapping with rows holds no 'target'"),
         (blobs() * float("inf"), "holds NaN or infinite values"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -19,12 +19,14 @@ from initkit_inr.tasks import COORDS, TARGET, Tasks
 TaskLoss = Callable[[nn.Module, Params, Task], Tensor]
 
 
-def check_stateless(model: nn.Module, recipe: str) -> None:
+def check_stateless(model: Any, recipe: str) -> None:
     """Refuse modules that keep statistics or draw random numbers, and parameters without shapes.
 
     Raises:
         PlanError: there is one; it is named.
     """
+    if not isinstance(model, nn.Module):
+        raise PlanError(f"recipe {recipe}: {type(model).__name__} is no nn.Module")
     for name, module in model.named_modules():
         kind = type(module).__name__
         if isinstance(module, _NormBase) and module.running_mean is not None:
@@ -61,8 +63,13 @@ class Network:
         self.dtype = torch.float64 if double else torch.float32
         self.device = ctx.device
         given = set(trained)
-        self._fixed = {name: self.own(value) for name, value in named.items() if name not in given}
-        self._fixed |= {name: self.own(value) for name, value in self.model.named_buffers()}
+        fixed = {name: value for name, value in named.items() if name not in given} | dict(self.model.named_buffers())
+        hollow = [name for name, value in fixed.items() if value.is_meta]
+        if hollow:
+            raise CommitError(
+                f"{recipe}: {hollow[0]} is on the meta device, and the network must be run: materialise it"
+            )
+        self._fixed = {name: self.own(value) for name, value in fixed.items()}
 
     def own(self, value: Tensor) -> Tensor:
         """A copy on the device of the work, in the precision of the work."""

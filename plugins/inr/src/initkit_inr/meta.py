@@ -17,7 +17,7 @@ from initkit_inr.layers import LayerPlan, Said, find_layers
 from initkit_inr.learned import Learned
 from initkit_inr.meta_training import MetaTraining
 from initkit_inr.start_facts import network_rows
-from initkit_inr.starts import check_values, sampled, siren_draws, trained_names
+from initkit_inr.starts import check_values, sampled, siren_draws, trained_names, warn_of
 from initkit_inr.tasks import Tasks
 
 NAMES = {"maml": "MAML", "fomaml": "first-order MAML", "reptile": "Reptile"}
@@ -152,15 +152,15 @@ class Meta(Recipe):
             if wanted:
                 raise
             return None, {}
+        warn_of(layers, self.id)
         return layers, siren_draws(model, layers, self.id, "zero") if wanted else {}
 
     def _read(self, signals: Any, coords: Any, layers: LayerPlan | None) -> Tasks:
         axes = layers[0].n_in if layers and layers[0].n_in <= 4 else None
-        tasks = Tasks.of(signals, coords, axes)
-        if self.loss_fn is None and not {"coords", "target"} <= {*tasks.own, *tasks.shared}:
+        tasks = Tasks.of(signals, coords, axes, own_loss=self.loss_fn is not None)
+        if self.points_per_step and tasks.points is None:
             raise NeedError(
-                f"signals: a mapping with {', '.join(tasks.own)} needs a loss of its own (loss_fn), or 'target' and "
-                "coords"
+                f"signals: points_per_step={self.points_per_step} needs 'target' (n, points, channels) among them"
             )
         train = tasks.count - self.val_tasks
         if train < max(2, self.tasks_per_iter):

@@ -52,7 +52,7 @@ class FieldRecipe(Recipe):
             self._check(layers)
         except (PlanError, OptionError) as error:
             raise type(error)(f"recipe {self.id}: {error}") from error
-        for note in [*layers.notes, *_precision(layers)]:
+        for note in [*layers.notes, *half_precision(layers)]:
             warnings.warn(f"{self.id}: {note}", stacklevel=4)
         return layers
 
@@ -94,7 +94,7 @@ class FieldRecipe(Recipe):
         some = thinned(given)
         x2 = UNIFORM if some is None else mean_square(layers, some)
         rows = rows_of(layers, fills, predicted(layers, fills, x2), **more)
-        notes = [*layers.notes, *_precision(layers), *remarks]
+        notes = [*layers.notes, *half_precision(layers), *remarks]
         name = self.id
 
         def note(ctx: JobContext) -> dict[str, torch.Tensor]:
@@ -182,7 +182,8 @@ def significant(value: float, digits: int = 7) -> float:
     return float(f"{value:.{digits}g}")
 
 
-def _precision(layers: LayerPlan) -> list[str]:
+def half_precision(layers: LayerPlan) -> list[str]:
+    """What to say of sines with a large frequency in half types; [] where there are none."""
     half = (torch.float16, torch.bfloat16)
     fast = [
         layer.label

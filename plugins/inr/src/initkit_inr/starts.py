@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Literal
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from initkit import Draw, Fill, JobContext, PlanError
 from initkit_inr.layers import LayerPlan
+from initkit_inr.recipe import half_precision
 from initkit_inr.siren import Siren
 
 _PRESENT = (
@@ -43,6 +45,12 @@ def siren_draws(model: nn.Module, layers: LayerPlan, recipe: str, bias: Literal[
             )
         draws.setdefault(first[item.name], item.draw)
     return draws
+
+
+def warn_of(layers: LayerPlan, recipe: str) -> None:
+    """Say what a user should know of the layers."""
+    for note in [*layers.notes, *half_precision(layers)]:
+        warnings.warn(f"{recipe}: {note}", stacklevel=4)
 
 
 def trained_names(model: nn.Module) -> list[str]:

@@ -16,7 +16,7 @@ from initkit_inr.descent import check_checkpoint
 from initkit_inr.layers import LayerPlan, Said, find_layers
 from initkit_inr.learned import Learned
 from initkit_inr.start_facts import network_rows
-from initkit_inr.starts import check_values, first_names, sampled, siren_draws, trained_names
+from initkit_inr.starts import check_values, first_names, sampled, siren_draws, trained_names, warn_of
 from initkit_inr.strainer_training import JointFit
 from initkit_inr.tasks import Tasks
 
@@ -94,6 +94,7 @@ class Strainer(Recipe):
         """
         check_stateless(model, self.id)
         layers = find_layers(model, self.activation)
+        warn_of(layers, self.id)
         draws = siren_draws(model, layers, self.id, self.bias)
         decoder = self._decoder(model, layers)
         if self.learned is not None:
@@ -149,8 +150,6 @@ class Strainer(Recipe):
                 "learned=FILE takes layers that were learned before"
             )
         tasks = Tasks.of(signals, coords, layers[0].n_in if layers[0].n_in <= 4 else None)
-        if not {"coords", "target"} <= {*tasks.own, *tasks.shared}:
-            raise NeedError("signals: a mapping must hold 'target', and 'coords' unless coords are given")
         return tasks.first(min(self.n_signals, tasks.count))
 
 

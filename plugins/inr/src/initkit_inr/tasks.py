@@ -35,21 +35,23 @@ class Tasks:
     remarks: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, signals: Any, coords: Any, axes: int | None) -> Tasks:
+    def of(cls, signals: Any, coords: Any, axes: int | None, *, own_loss: bool = False) -> Tasks:
         """Read signals.
 
         Args:
             signals: (n, *grid) or (n, *grid, channels), channels last: an array, a tensor or a sequence of equal
-                shapes; or a mapping of tensors with the tasks along dimension 0, for a loss of one's own.
+                shapes; or a mapping of tensors with the tasks along dimension 0: ``target`` (n, points, channels) and
+                ``coords`` (n, points, d), or whatever a loss of one's own takes.
             coords: (points, d) or (*grid, d), or None: ``linspace(-1, 1)`` along each axis.
             axes: how many coordinates the model takes, where that is known.
+            own_loss: whether a mapping's tensors are for a loss of one's own.
 
         Raises:
             NeedError: shapes do not fit, fewer than two signals, or values that are no finite numbers.
         """
         points = None if coords is None else read_coords(coords)
         if isinstance(signals, Mapping) or type(signals).__name__ == "NpzFile":
-            return _mapping({str(name): signals[name] for name in signals}, points)
+            return _mapping({str(name): signals[name] for name in signals}, points, own_loss)
         target, remarks = _stacked(signals)
         if points is None:
             grid = _grid(target, axes)
@@ -73,7 +75,7 @@ class Tasks:
     @property
     def points(self) -> int | None:
         """How many points each has, where it is sampled at points."""
-        return self.own[TARGET].shape[1] if TARGET in self.own and self.own[TARGET].ndim > 1 else None
+        return self.own[TARGET].shape[1] if TARGET in self.own and self.own[TARGET].ndim == 3 else None
 
     @property
     def channels(self) -> int:
@@ -130,7 +132,7 @@ class Tasks:
 def at_points(batch: Batch, count: int | None, stream: Stream) -> Batch:
     """A batch at a random subset of its points, the same for all its tasks; all points for None."""
     target = batch.own.get(TARGET)
-    if count is None or target is None or count >= target.shape[1]:
+    if count is None or target is None or target.ndim < 3 or count >= target.shape[1]:
         return batch
     chosen = torch.from_numpy(stream.permutation(target.shape[1])[:count].copy()).to(target.device)
     own = {name: value[:, chosen] if name in (COORDS, TARGET) else value for name, value in batch.own.items()}
@@ -153,23 +155,42 @@ def read_coords(coords: Any) -> Tensor:
     return points.reshape(-1, points.shape[-1])
 
 
-def _mapping(given: Mapping[str, Any], points: Tensor | None) -> Tasks:
+def _mapping(given: Mapping[str, Any], points: Tensor | None, own_loss: bool) -> Tasks:
     if not given:
         raise NeedError("signals: an empty mapping; give tensors with the tasks along dimension 0")
     own = {name: _as_tensor(value, f"signals[{name!r}]") for name, value in given.items()}
     counts = {name: len(value) if value.ndim else 0 for name, value in own.items()}
     if len(set(counts.values())) > 1:
         raise NeedError(f"signals: the numbers of tasks differ: {counts}; dimension 0 is that of the tasks")
-    for name, value in own.items():
-        _check_finite(value, f"signals[{name!r}]")
     _check_count(next(iter(counts.values())))
     if COORDS in own and points is not None:
         raise NeedError("signals hold coords of their own, and coords are given too; give one of them")
-    if TARGET in own and own[TARGET].ndim == 2:
-        own[TARGET] = own[TARGET][..., None]
+    remarks: list[str] = []
+    if not own_loss:
+        own[TARGET] = _targets(own, points, remarks)
+    for name, value in own.items():
+        _check_finite(value, f"signals[{name!r}]")
     known = own[COORDS].double().reshape(-1, own[COORDS].shape[-1]) if COORDS in own else points
     convention = None if known is None else Convention.of(known)
-    return Tasks({} if points is None else {COORDS: points}, own, convention)
+    return Tasks({} if points is None else {COORDS: points}, own, convention, tuple(remarks))
+
+
+def _targets(own: Task, points: Tensor | None, remarks: list[str]) -> Tensor:
+    """A mapping's targets, (n, points, channels), for the mean squared error at its coordinates."""
+    coords = own.get(COORDS, points)
+    if TARGET not in own or coords is None:
+        raise NeedError(
+            f"signals: a mapping with {', '.join(own)} holds no 'target' with coords, as the mean squared error "
+            "wants it; inr/meta takes other losses (loss_fn)"
+        )
+    target = _floats(own[TARGET], remarks)
+    target = target[..., None] if target.ndim == 2 else target
+    if target.ndim != 3 or target.shape[1] != coords.shape[-2]:
+        raise NeedError(
+            f"signals['target']: shape {tuple(target.shape)}, but there are {coords.shape[-2]} points of coords; give "
+            "(n, points, channels)"
+        )
+    return target
 
 
 def _stacked(signals: Any) -> tuple[Tensor, list[str]]:
@@ -187,14 +208,19 @@ def _stacked(signals: Any) -> tuple[Tensor, list[str]]:
         target = _as_tensor(signals, "signals")
     if target.ndim < 2 or not target.numel():
         raise NeedError(f"signals: shape {tuple(target.shape)}; give (n, *grid) or (n, *grid, channels)")
-    remarks = []
-    if target.dtype == torch.uint8:
-        target = target.float() / 255
-        remarks.append("signals were uint8: divided by 255 into [0, 1]")
-    elif not target.is_floating_point():
-        raise NeedError(f"signals: {target.dtype} values; give floats in the range that the model is to learn")
+    remarks: list[str] = []
+    target = _floats(target, remarks)
     _check_finite(target, "signals")
     return target, remarks
+
+
+def _floats(target: Tensor, remarks: list[str]) -> Tensor:
+    if target.dtype == torch.uint8:
+        remarks.append("signals were uint8: divided by 255 into [0, 1]")
+        return target.float() / 255
+    if not target.is_floating_point():
+        raise NeedError(f"signals: {target.dtype} values; give floats in the range that the model is to learn")
+    return target
 
 
 def _as_tensor(value: Any, what: str) -> Tensor:
