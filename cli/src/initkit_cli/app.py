@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-COMMANDS = ("apply", "list", "show", "cite", "plugins")
+COMMANDS = ("apply", "inspect", "list", "show", "cite", "plugins")
 """Names of the commands, in the order of ``--help``; ``NAME`` is the ``app`` of ``initkit_cli.commands.NAME``."""
 
 _NARROW = 60

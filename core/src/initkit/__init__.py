@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from initkit._apply import apply, plan
+    from initkit._compare import compare
     from initkit._inspect import inspect
     from initkit._load import Loaded, load
     from initkit._plan import Plan
     from initkit._recipe import Recipe, recipe
     from initkit._save import save, write_report
     from initkit.cards import Card, Need
+    from initkit.comparison import Comparison
     from initkit.draws import (
         Blocks,
         Constant,
@@ -61,12 +63,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "initkit._apply": ("apply", "plan"),
+    "initkit._compare": ("compare",),
     "initkit._inspect": ("inspect",),
     "initkit._load": ("Loaded", "load"),
     "initkit._plan": ("Plan",),
     "initkit._recipe": ("Recipe", "recipe"),
     "initkit._save": ("save", "write_report"),
     "initkit.cards": ("Card", "Need"),
+    "initkit.comparison": ("Comparison",),
     "initkit.draws": (
         "Blocks",
         "Constant",
@@ -104,6 +108,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022
     "apply",
+    "compare",
     "inspect",
     "load",
     "plan",
@@ -114,6 +119,7 @@ __all__ = [  # noqa: RUF022
     "Blocks",
     "Card",
     "CommitError",
+    "Comparison",
     "Constant",
     "Draw",
     "Entry",

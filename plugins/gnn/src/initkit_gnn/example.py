@@ -34,3 +34,6 @@ class GCN(nn.Module):
 def model(hidden: int = 64, layers: int = 8) -> GCN:
     """Build the network; ``--set-model layers=16`` makes it deeper."""
     return GCN(graph.num_features, hidden, classes=4, layers=layers)
+
+
+inputs = (graph.x, graph.edge_index)
