@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from initkit.inspection import Inspection, UnhealthyError
     from initkit.items import Fill, Item, Job, Keep, Output, Set
     from initkit.jobs import JobContext
+    from initkit.page import write_page
     from initkit.plugins import recipes
     from initkit.probes import Plot, Probe, Table, Verdict
     from initkit.probing.scene import NotMeasured, Scene
@@ -97,6 +98,7 @@ _HOMES = {
     "initkit.inspection": ("Inspection", "UnhealthyError"),
     "initkit.items": ("Fill", "Item", "Job", "Keep", "Output", "Set"),
     "initkit.jobs": ("JobContext",),
+    "initkit.page": ("write_page",),
     "initkit.plugins": ("recipes",),
     "initkit.probes": ("Plot", "Probe", "Table", "Verdict"),
     "initkit.probing.scene": ("NotMeasured", "Scene"),
@@ -115,6 +117,7 @@ __all__ = [  # noqa: RUF022
     "recipe",
     "recipes",
     "save",
+    "write_page",
     "write_report",
     "Blocks",
     "Card",
