@@ -82,8 +82,9 @@ def draw_curves(curves: Sequence[Curve], axes: Axes, level: float | None = None)
                 [value for _, value in marks],
                 "x",
                 color=one.colour,
-                markersize=6,
-                markeredgewidth=1.6,
+                markersize=8,
+                markeredgewidth=2.2,
+                zorder=5,
                 clip_on=False,
             )
     axes.set_title("loss")

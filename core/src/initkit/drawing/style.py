@@ -64,6 +64,9 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
+_OF_WINDOWS = ("backend", "interactive", "toolbar", "webagg", "tk.", "macosx", "keymap", "figure.hooks")
+
+
 @contextlib.contextmanager
 def styled() -> Iterator[None]:
     """Context in which figures have the house's style; Matplotlib's own settings are restored.
@@ -75,7 +78,10 @@ def styled() -> Iterator[None]:
         import matplotlib
     except ImportError:
         raise InitError('drawings need Matplotlib: pip install "initkit-core[html]"') from None
-    with matplotlib.rc_context(_SETTINGS):
+    # The user's own settings have no say, so that the same numbers give the same bytes.
+    plain = {key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith(_OF_WINDOWS)}
+    settings: Any = {**plain, **_SETTINGS}
+    with matplotlib.rc_context(settings):
         yield
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from initkit.page.findings import findings, measured
 from initkit.page.histograms import Histograms, histograms_of
@@ -71,7 +71,13 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters["counted"] = counted
+    made.filters["breakable"] = _breakable
     return made
+
+
+def _breakable(name: str) -> Markup:
+    """A tensor's name that may be broken where its parts meet."""
+    return Markup(str(escape(name)).replace(".", ".<wbr>").replace("_", "_<wbr>"))
 
 
 def _recipes(parts: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -105,7 +111,7 @@ def _facts(
             then = measured(before, measure) if before else None
             if now is not None:
                 facts.append(Fact(words, f"{_times(now)}", _times(then) if then is not None else ""))
-        facts.append(Fact("warnings", _worries(inspection), _worries(before) if before else ""))
+        facts.append(Fact("verdicts", _worries(inspection), _worries(before) if before else ""))
     if comparison is not None:
         for row in comparison["summary"]:
             if row["final"] is not None and len(comparison["summary"]) <= 3:
@@ -119,10 +125,8 @@ def _times(value: float) -> str:
 
 def _worries(inspection: Mapping[str, Any]) -> str:
     levels = [verdict["level"] for verdict in inspection["verdicts"]]
-    fails, warns = levels.count("FAIL"), levels.count("WARN")
-    if not fails:
-        return str(warns)
-    return f"{warns} + {fails} failed" if warns else f"{fails} failed"
+    said = [f"{levels.count(level)} {level.lower()}" for level in ("FAIL", "WARN") if level in levels]
+    return ", ".join(said) or "all pass"
 
 
 def _versions(parts: Mapping[str, Any]) -> list[tuple[str, str]]:

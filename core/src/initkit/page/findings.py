@@ -17,7 +17,12 @@ from initkit.page.tables import Sheet, compared_sheet, sheet_of
 SYMBOLS = {"PASS": "✓", "NOTE": "i", "WARN": "!", "FAIL": "✕"}
 _ORDER = ("FAIL", "WARN", "NOTE", "PASS")
 _TALLER = 0.13  # inches a bar, where bars lie one below the other
-_LEAD = ("layers", "depth")
+_LEAD = {  # what stands first, and under which title
+    "layers": "Signal and gradient by layer",
+    "depth": "Over depth",
+    "model": "Whole model",
+}
+_COLUMNS = 4  # of a table that takes half the width
 
 
 @dataclass(frozen=True)
@@ -35,18 +40,25 @@ class Block:
     """One table of an inspection, with its drawings.
 
     Attributes:
-        name: of the table.
+        title: for its heading.
         words: what it shows.
         charts: drawings.
         sheet: the rows.
         fold: whether the rows are folded away, since the drawings show them.
     """
 
-    name: str
+    title: str
     words: str
     charts: Sequence[Markup]
     sheet: Sheet | None
     fold: bool
+
+    @property
+    def wide(self) -> bool:
+        """Whether it takes the whole width."""
+        if self.fold:
+            return len(self.charts) > 1
+        return len(self.charts) > 1 or (self.sheet is not None and self.sheet.width > _COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -69,7 +81,8 @@ class Findings:
 def findings(inspection: Mapping[str, Any]) -> Findings:
     """Arrange an inspection and draw its tables."""
     earlier = inspection.get("before")
-    names = sorted(inspection["tables"], key=lambda name: _LEAD.index(name) if name in _LEAD else len(_LEAD))
+    lead = [name for name in _LEAD if name in inspection["tables"]]
+    names = [*lead, *(name for name in inspection["tables"] if name not in _LEAD)]
     older: Mapping[str, Any] = earlier["tables"] if earlier else {}
     blocks = [_block(i, name, inspection["tables"][name], older.get(name)) for i, name in enumerate(names)]
     return Findings(
@@ -97,7 +110,8 @@ def measured(inspection: Mapping[str, Any], measure: str) -> float | None:
 
 def _block(index: int, name: str, table: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> Block:
     charts = [_chart(f"c{index}-{i}", panel) for i, panel in enumerate(panels(name, table, earlier))]
-    return Block(name, table["words"], charts, _sheet(table, earlier), fold=bool(charts) and len(table["rows"]) > 6)
+    title = _LEAD.get(name, name.replace("_", " "))
+    return Block(title, table["words"], charts, _sheet(table, earlier), fold=bool(charts) and len(table["rows"]) > 6)
 
 
 def _sheet(table: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> Sheet | None:

@@ -18,7 +18,7 @@ from initkit.slots import slots_of
 
 MOST_TENSORS = 60
 MOST_NUMBERS = 10**6
-_BINS = 31
+_BINS = (4, 31)  # at least and at most
 _WIDTH, _HEIGHT = 112, 28
 
 
@@ -121,7 +121,8 @@ def histogram(tensor: torch.Tensor) -> Histogram | None:
     low, high = float(numbers.min()), float(numbers.max())
     if not (high > low and math.isfinite(high - low)):
         return None
-    counts, _ = np.histogram(numbers, bins=_BINS, range=(low, high))
+    bins = min(max(math.ceil(2 * len(numbers) ** (1 / 3)), _BINS[0]), _BINS[1])  # Rice's rule
+    counts, _ = np.histogram(numbers, bins=bins, range=(low, high))
     return Histogram(_rounded(low), _rounded(high), tuple(int(n) for n in counts), len(numbers), values.numel())
 
 

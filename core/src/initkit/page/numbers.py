@@ -21,7 +21,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, int):
         return whole(value)
     if isinstance(value, float):
-        return real(value)
+        return real(value, full=True)
     if isinstance(value, (list, tuple)):
         return ", ".join(text_of(one) for one in value)
     return {"inf": "∞", "-inf": "−∞", "nan": "NaN"}.get(str(value), str(value))
@@ -32,15 +32,15 @@ def whole(value: int) -> str:
     return f"{value:,}".replace(",", _THIN).replace("-", "−")
 
 
-def real(value: float) -> str:
-    """``0.0213``, ``2.85×10⁻⁶``."""
+def real(value: float, *, full: bool = False) -> str:
+    """``0.0213``, ``2.85×10⁻⁶``; in full, as in the columns of tables, always 4 digits: ``0.02130``."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if value == 0:
         return "0"
-    digits = f"{value:.4g}"
+    digits = (f"{value:#.4g}" if full else f"{value:.4g}").removesuffix(".")
     mantissa, e, exponent = digits.partition("e")
     if e:
         digits = f"{mantissa}×10{raised(int(exponent))}"
@@ -49,7 +49,7 @@ def real(value: float) -> str:
 
 def between(low: float | None, high: float | None) -> str:
     """An interval; "" where there is none."""
-    return "" if low is None or high is None else f"{real(low)} to {real(high)}"
+    return "" if low is None or high is None else f"{real(low, full=True)} to {real(high, full=True)}"
 
 
 def shape(sizes: Iterable[int] | None) -> str:

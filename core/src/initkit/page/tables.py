@@ -41,7 +41,7 @@ class Sheet:
     """A table.
 
     Attributes:
-        words: what it holds, for its caption.
+        words: what it holds, for its heading; "" where that is said elsewhere.
         columns: the heads.
         rows: cells by row; the first one names the row.
     """
@@ -49,6 +49,11 @@ class Sheet:
     words: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
+
+    @property
+    def width(self) -> int:
+        """How many columns there are."""
+        return sum(len(column.parts) or 1 for column in self.columns)
 
     @property
     def open(self) -> Sequence[Sequence[Cell]]:
@@ -89,7 +94,10 @@ def compared_sheet(
     shared = [column for column in columns if column in compared and column != first]
     right = {column: _numeric(row.get(column) for row in [*rows, *earlier]) for column in shared}
     old: dict[str, Mapping[str, Any]] = {text_of(row.get(first)): row for row in earlier}
-    heads = [Column(first), *(Column(labels.get(c, c), right[c], ("before", "after")) for c in shared)]
+    if shared == ["value"]:  # the rows say what it is the value of
+        heads = [Column(first), *(Column(when, right["value"]) for when in ("before", "after"))]
+    else:
+        heads = [Column(first), *(Column(labels.get(c, c), right[c], ("before", "after")) for c in shared)]
     body = [
         [
             Cell(text_of(row.get(first))),

@@ -85,7 +85,7 @@ def written(report: Mapping[str, Any], histograms: Histograms) -> Written:
     several = len(report["recipes"]) > 1
     rows = [_row(name, entry, histograms, several) for name, entry in entries_of(report).items()]
     kept = [[Cell(name), Cell(why)] for name, why in report["kept"].items()]
-    values = [[Cell(one["path"]), Cell(text_of(one["value"])), Cell(one["why"])] for one in report["set"]]
+    values = [[Cell(one["path"]), Cell(_option(one["value"])), Cell(one["why"])] for one in report["set"]]
     return Written(
         recipes=[recipe_words(one) for one in report["recipes"]],
         rows=rows,
@@ -125,7 +125,7 @@ def _row(name: str, entry: Mapping[str, Any], histograms: Histograms, several: b
         why=entry["why"],
         recipe=entry["recipe"] if several else "",
         marks=tuple(_marks(entry)),
-        numbers=tuple("" if value is None else real(float(value)) for value in numbers),
+        numbers=tuple("" if value is None else real(float(value), full=True) for value in numbers),
         picture=drawn.svg() if drawn is not None else None,
     )
 

@@ -17,7 +17,7 @@ from initkit.page.svg import inline
 from initkit.page.tables import Cell, Column, Sheet
 from initkit.page.tensors import counted, recipe_words
 
-_WIDE = (7.2, 3.5)
+_WIDE = (5.2, 3.0)
 
 
 @dataclass(frozen=True)
