@@ -40,6 +40,15 @@ def show_inspection(found: Any) -> None:
     render.lines(*found.lines())
 
 
+def show_comparison(found: Any) -> None:
+    """Print a comparison: the losses, the summary, then what it means."""
+    for words, head, rows in found.shown():
+        render.lines(f"{words}:")
+        render.table(head, rows, firm=1, titled=True)
+        render.lines("")
+    render.lines(*map(str, found.verdicts))
+
+
 def plan_rows(plan: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     """Rows of :data:`PLAN_HEAD`."""
     rows = [_item_row(item) for item in plan["items"]]

@@ -16,6 +16,7 @@ from initkit.probes import Verdict
 FORMAT = 1
 SIGNIFICANT = 0.05
 _SHARES = (0.1, 0.25, 0.5, 1.0)  # of the steps at which the loss is shown
+_NOUNS = {"loss": "final loss", "area": "mean loss over the run", "score": "score"}
 _SMOOTH = 0.05  # of the steps, averaged to tell the loss at one
 
 
@@ -90,9 +91,12 @@ class Comparison:
 
     @functools.cached_property
     def tests(self) -> list[dict[str, Any]]:
-        """Paired t-tests of final loss and of score against the first start; p is Holm's over the starts."""
+        """Paired t-tests of final loss, mean loss over the run and score against the first start, by measure.
+
+        p is Holm's over the starts.
+        """
         found = []
-        for measure in ("loss", "score"):
+        for measure in _NOUNS:
             rows = [row for start in self.starts[1:] if (row := self._test(start.name, measure)) is not None]
             known = [row for row in rows if row["p"] is not None]
             for row, p in zip(known, holm([row["p"] for row in known]), strict=True):
@@ -165,7 +169,7 @@ class Comparison:
         reached = sorted(step for run in runs if (step := self.reached(run)) is not None)
         scores = [run.score for run in whole if run.score is not None]
         score = interval(scores) if scores else None
-        areas = [math.fsum(run.losses) / len(run.losses) for run in whole if run.losses]
+        areas = [area for run in whole if (area := _area(run)) is not None]
         return {
             "start": name,
             "runs": len(runs),
@@ -187,7 +191,7 @@ class Comparison:
         if not pairs:
             return None
         found: Paired = paired([theirs - mine for mine, theirs in pairs])
-        better = found.wins if measure == "loss" else sum(theirs > mine for mine, theirs in pairs)
+        better = found.wins if measure != "score" else sum(theirs > mine for mine, theirs in pairs)
         return {
             "start": name,
             "against": base,
@@ -206,12 +210,15 @@ class Comparison:
         """(the first start's value, this one's) of each seed for which both are numbers."""
 
         def value(run: Run) -> float | None:
-            found = self.loss_at(run, self.steps) if measure == "loss" else run.score
+            found = {"loss": self._final, "area": _area, "score": _score}[measure](run)
             return found if found is not None and math.isfinite(found) else None
 
         mine = {run.seed: value(run) for run in self.of(base)}
         theirs = {run.seed: value(run) for run in self.of(name)}
         return [(a, b) for seed, a in mine.items() if a is not None and (b := theirs.get(seed)) is not None]
+
+    def _final(self, run: Run) -> float:
+        return self.loss_at(run, self.steps)
 
     def _divergences(self) -> list[Verdict]:
         found = []
@@ -233,8 +240,17 @@ class Comparison:
         return found
 
 
+def _area(run: Run) -> float | None:
+    """Area under the curve, as the mean loss over the steps; None where the run has diverged."""
+    return math.fsum(run.losses) / len(run.losses) if run.losses and run.diverged_at is None else None
+
+
+def _score(run: Run) -> float | None:
+    return run.score
+
+
 def _verdict(row: dict[str, Any]) -> Verdict:
-    noun = "final loss" if row["measure"] == "loss" else "score"
+    noun = _NOUNS[row["measure"]]
     lower = row["difference"] < 0
     values = f"{noun} {row['value']:.4g} against {row['base']:.4g}"
     if row["p"] is None:
@@ -245,7 +261,7 @@ def _verdict(row: dict[str, Any]) -> Verdict:
     )
     if row["p"] >= SIGNIFICANT:
         return Verdict("NOTE", f"no difference from {row['against']} found: {values} ({numbers})", row["start"])
-    better = lower == (row["measure"] == "loss")
+    better = lower == (row["measure"] != "score")
     word = "lower" if lower else "higher"
     return Verdict("PASS" if better else "WARN", f"{word} than {row['against']}: {values} ({numbers})", row["start"])
 
