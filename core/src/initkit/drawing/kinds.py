@@ -153,7 +153,7 @@ def logarithmic(axes: Axes, axis: str) -> None:
     along = axes.xaxis if axis == "x" else axes.yaxis
     (axes.set_xscale if axis == "x" else axes.set_yscale)("log")
     low, high = axes.get_xlim() if axis == "x" else axes.get_ylim()
-    narrow = high / low < 30
+    narrow = high / low < 100
     along.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=7))
     along.set_major_formatter(FuncFormatter(tick_words(low, high)))
     along.set_minor_formatter(NullFormatter())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -110,7 +111,7 @@ def _facts(
             now = measured(inspection, measure)
             then = measured(before, measure) if before else None
             if now is not None:
-                facts.append(Fact(words, f"{_times(now)}", _times(then) if then is not None else ""))
+                facts.append(Fact(words, _times(now), _times(then) if then is not None else ""))
         facts.append(Fact("verdicts", _worries(inspection), _worries(before) if before else ""))
     if comparison is not None:
         for row in comparison["summary"]:
@@ -120,7 +121,11 @@ def _facts(
 
 
 def _times(value: float) -> str:
-    return f"{value:.3g}×" if value < 1e5 else f"{real(float(f'{value:.2g}'))}"
+    """A factor to 3 digits."""
+    if value >= 1e6 or not math.isfinite(value):
+        return real(float(f"{value:.2g}"))
+    rounded = float(f"{value:.3g}")
+    return f"{whole(int(rounded)) if rounded >= 1000 else real(rounded)}×"
 
 
 def _worries(inspection: Mapping[str, Any]) -> str:

@@ -86,16 +86,20 @@ def findings(inspection: Mapping[str, Any]) -> Findings:
     older: Mapping[str, Any] = earlier["tables"] if earlier else {}
     blocks = [_block(i, name, inspection["tables"][name], older.get(name)) for i, name in enumerate(names)]
     return Findings(
-        verdicts=lines(inspection["verdicts"]),
-        before=lines(earlier["verdicts"]) if earlier else None,
+        verdicts=worst_first(lines(inspection["verdicts"])),
+        before=worst_first(lines(earlier["verdicts"])) if earlier else None,
         blocks=blocks,
         skipped=inspection["skipped"],
     )
 
 
 def lines(verdicts: Sequence[Mapping[str, Any]]) -> list[Line]:
-    """Verdicts, the worst first."""
-    found = [Line(v["level"], SYMBOLS.get(v["level"], "i"), v.get("where") or "", v["words"]) for v in verdicts]
+    """Verdicts, in their order."""
+    return [Line(v["level"], SYMBOLS.get(v["level"], "i"), v.get("where") or "", v["words"]) for v in verdicts]
+
+
+def worst_first(found: Sequence[Line]) -> list[Line]:
+    """Verdicts by level."""
     return sorted(found, key=lambda line: _ORDER.index(line.level) if line.level in _ORDER else len(_ORDER))
 
 

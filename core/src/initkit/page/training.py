@@ -18,6 +18,7 @@ from initkit.page.tables import Cell, Column, Sheet
 from initkit.page.tensors import counted, recipe_words
 
 _WIDE = (5.2, 3.0)
+_MEASURES = {"loss": "final loss", "area": "mean loss"}
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _tests(comparison: Mapping[str, Any]) -> Sheet:
         [
             Cell(row["start"]),
             Cell(row["against"]),
-            Cell(str(row["measure"])),
+            Cell(_MEASURES.get(row["measure"], str(row["measure"]))),
             _mean(row, "difference"),
             Cell(text_of(row["p"]), right=True),
             Cell(f"{row['wins']} of {row['n']}", right=True),
