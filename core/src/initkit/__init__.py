@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from initkit._recipe import Recipe, recipe
     from initkit._recommend import recommend
     from initkit._save import save, write_report
+    from initkit._start import Start, start
     from initkit.cards import Card, Need
     from initkit.comparison import Comparison
     from initkit.difference import Difference
@@ -76,6 +77,7 @@ _HOMES = {
     "initkit._recipe": ("Recipe", "recipe"),
     "initkit._recommend": ("recommend",),
     "initkit._save": ("save", "write_report"),
+    "initkit._start": ("Start", "start"),
     "initkit.cards": ("Card", "Need"),
     "initkit.comparison": ("Comparison",),
     "initkit.difference": ("Difference",),
@@ -127,6 +129,7 @@ __all__ = [  # noqa: RUF022
     "recipes",
     "recommend",
     "save",
+    "start",
     "write_page",
     "write_report",
     "Blocks",
@@ -167,6 +170,7 @@ __all__ = [  # noqa: RUF022
     "Scene",
     "Set",
     "Slot",
+    "Start",
     "Stream",
     "Table",
     "TruncatedNormal",
