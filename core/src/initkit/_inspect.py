@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import inspect as python_inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from initkit._apply import Recipes, made_recipes, tried
 from initkit._recipe import Recipe, needs_of
+from initkit.cards import Need
 from initkit.errors import NeedError, PluginError, did_you_mean, listed
 from initkit.inspection import Inspection, Skipped
 from initkit.jobs import Progress
@@ -67,10 +69,10 @@ def inspect(
         InitError: an unknown probe or keyword, or a model that fails on the inputs.
     """
     made = made_recipes(recipes) if recipes is not None else []
-    _check_keywords(needs, made)
     own = {"inputs": inputs, "targets": targets, "loss": loss}
     given = {**needs, **{name: value for name, value in own.items() if value is not None}}
     chosen, faults = _chosen(probes, given)
+    _check_keywords(needs, made, chosen)
 
     def look(earlier: Inspection | None) -> Inspection:
         scene = Scene(model, inputs, targets=targets, loss=loss, seed=seed, progress=progress)
@@ -121,16 +123,22 @@ def _take(found: Inspection, item: Any, probe: str) -> None:
 
 
 def _ready(probe: Probe | Callable[..., Any], needs: Mapping[str, Any]) -> tuple[Callable[..., Any], Mapping[str, Any]]:
-    if not isinstance(probe, Probe):
-        return probe, needs
-    missing = [need for need in probe.needs if not need.optional and needs.get(need.name) is None]  # type: ignore[union-attr]
-    if missing:
-        need = missing[0]
-        about = f" ({need.help})" if need.help else ""  # type: ignore[union-attr]
-        raise NotMeasured(
-            f"needs {need.name!r}{about}: give {need.name}=..., or define the name in model.py"  # type: ignore[union-attr]
-        )
-    return probe.load(), {need.name: needs[need.name] for need in probe.needs if need.name in needs}  # type: ignore[union-attr]
+    asked = _asked(probe)
+    for need in asked:
+        if not need.optional and needs.get(need.name) is None:
+            about = f" ({need.help})" if need.help else ""
+            raise NotMeasured(f"needs {need.name!r}{about}: give {need.name}=..., or define the name in model.py")
+    function = probe.load() if isinstance(probe, Probe) else probe
+    return function, {need.name: needs[need.name] for need in asked if need.name in needs}
+
+
+def _asked(probe: Probe | Callable[..., Any]) -> list[Need]:
+    """What a probe asks for: as its card says, or a function's keyword-only arguments."""
+    if isinstance(probe, Probe):
+        return [Need.of(need) for need in probe.needs]
+    parameters = python_inspect.signature(probe).parameters.values()
+    named = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    return [Need(p.name, optional=p.default is not p.empty) for p in named]
 
 
 def _chosen(
@@ -139,7 +147,7 @@ def _chosen(
     core = [Probe(p.name, p.target, p.summary, p.needs, plugin="core") for p in CORE]
     theirs, faults = registry().probes()
     if probes is None:
-        ready = [p for p in theirs if all(need.optional or need.name in needs for need in p.needs)]  # type: ignore[union-attr]
+        ready = [p for p in theirs if all(need.optional or need.name in needs for need in _asked(p))]
         return [*core, *ready], faults
     found: list[Probe | Callable[..., Any]] = []
     offered = [*core, *theirs]
@@ -160,10 +168,12 @@ def _chosen(
     return found, {}
 
 
-def _check_keywords(needs: Mapping[str, Any], made: Sequence[Recipe]) -> None:
+def _check_keywords(
+    needs: Mapping[str, Any], made: Sequence[Recipe], chosen: Sequence[Probe | Callable[..., Any]]
+) -> None:
     """A keyword that no probe and no recipe knows is a mistake; one that was not chosen may still be given."""
     asked = {name for one in made for name in needs_of(one).all}
-    known = asked | {need.name for probe in registry().probes()[0] for need in probe.needs}  # type: ignore[union-attr]
+    known = asked | {need.name for probe in (*chosen, *registry().probes()[0]) for need in _asked(probe)}
     known |= {need.name for card in registry().cards() for need in card.needs}  # type: ignore[union-attr]
     for name in needs:
         if name not in known:

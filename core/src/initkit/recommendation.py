@@ -95,7 +95,7 @@ class Recommendation:
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
 
     def rows(self) -> list[tuple[str, str, str, str]]:
-        """Rows of recipe, share, what it would fill and what it lacks; those that claim nothing last."""
+        """Rows of recipe, share, what it would fill and what it lacks; then those that claim nothing, by plugin."""
         found = [
             (
                 f"{offer.recipe}{' *' if offer.default else ''}",
@@ -105,7 +105,11 @@ class Recommendation:
             )
             for offer in self.useful
         ]
-        return found + [(offer.recipe, "", "", offer.problem) for offer in self.others]
+        groups: dict[tuple[str, str], list[str]] = {}
+        for offer in self.others:
+            plugin, _, name = offer.recipe.partition("/")
+            groups.setdefault((plugin, offer.problem), []).append(name)
+        return found + [(f"{plugin}/...", "", ", ".join(names), why) for (plugin, why), names in groups.items()]
 
     def __str__(self) -> str:
         rows = table(("recipe", "share", "would fill", ""), self.rows())

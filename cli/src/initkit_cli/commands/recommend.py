@@ -43,6 +43,8 @@ def command(
         return
     render.lines(f"{found.subject}: {found.parameters:,} parameters", "")
     render.table(("recipe", "share", "would fill", "state"), found.rows(), titled=True)
+    if not found.useful:
+        render.lines("", "no installed recipe claims a tensor of this model")
     if any(offer.default for offer in found.offers):
         render.lines("", "* what its plugin takes when no recipe is named")
     if found.unclaimed and found.useful:
