@@ -13,8 +13,8 @@ from markupsafe import Markup, escape
 
 from initkit.page.findings import findings, measured
 from initkit.page.histograms import Histograms, histograms_of
-from initkit.page.numbers import real, whole
-from initkit.page.tensors import counted, entries_of, parameters_share, recipe_words, written
+from initkit.page.numbers import counted, real, whole
+from initkit.page.tensors import entries_of, parameters_share, recipe_words, written
 from initkit.page.training import training
 
 

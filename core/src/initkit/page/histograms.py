@@ -13,7 +13,7 @@ import torch
 from markupsafe import Markup
 
 from initkit._stats import digest_of
-from initkit.page.numbers import real, whole
+from initkit.page.numbers import counted, real, whole
 from initkit.slots import slots_of
 
 MOST_TENSORS = 60
@@ -77,12 +77,12 @@ class Histograms:
     changed: int = 0
 
     def words(self) -> str:
-        """What is not drawn; "" where all is."""
+        """Which histograms are missing; "" where none is."""
         said = []
         if self.left:
-            said.append(f"{whole(self.left)} more tensors are not drawn")
+            said.append(f"{counted(self.left, 'more tensor')} not drawn")
         if self.changed:
-            said.append(f"{whole(self.changed)} have been changed since they were written, and are not drawn")
+            said.append(f"{whole(self.changed)} changed since {'it was' if self.changed == 1 else 'they were'} written")
         return "; ".join(said)
 
 

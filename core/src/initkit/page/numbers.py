@@ -60,3 +60,8 @@ def shape(sizes: Iterable[int] | None) -> str:
 def is_number(value: Any) -> bool:
     """Whether a cell stands right."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 tensor``, ``2 tensors``."""
+    return f"{whole(count)} {noun}{'' if count == 1 else 's'}"

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from initkit.page.histograms import Histograms
-from initkit.page.numbers import real, shape, text_of, whole
+from initkit.page.numbers import real, shape, text_of
 from initkit.page.tables import SHOWN, Cell, Column, Sheet, note_sheet
 
 OUTPUTS = "outputs/"
@@ -146,8 +146,3 @@ def parameters_share(covered: float) -> str:
     percent = 100 * covered
     text = f"{percent:.1f}" if percent < 99.95 or covered >= 1 else "> 99.9"
     return f"{'100' if covered >= 1 else text} %"
-
-
-def counted(count: int, noun: str) -> str:
-    """``1 tensor``, ``2 tensors``."""
-    return f"{whole(count)} {noun}{'' if count == 1 else 's'}"

@@ -12,10 +12,10 @@ from markupsafe import Markup
 from initkit.drawing.curves import Curve, curves_of, draw_curves, is_logarithmic
 from initkit.drawing.style import new_figure, styled
 from initkit.page.findings import Line, lines
-from initkit.page.numbers import between, real, text_of, whole
+from initkit.page.numbers import between, counted, real, text_of, whole
 from initkit.page.svg import inline
 from initkit.page.tables import Cell, Column, Sheet
-from initkit.page.tensors import counted, recipe_words
+from initkit.page.tensors import recipe_words
 
 _WIDE = (5.2, 3.0)
 _MEASURES = {"loss": "final loss", "area": "mean loss"}
