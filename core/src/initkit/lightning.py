@@ -26,7 +26,7 @@ _PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 def _package() -> str:
     """The one that is in use, else the one that is installed."""
     for name in _PACKAGES:
-        if name in sys.modules:
+        if sys.modules.get(name) is not None:
             return name
     for name in _PACKAGES:
         if importlib.util.find_spec(name.partition(".")[0]) is not None:
@@ -43,10 +43,14 @@ else:
 class InitCallback(Callback):
     """Apply recipes once at the start of ``fit``, before the optimizer takes a step, and log how the model starts.
 
-    It acts in ``setup``, or, where the module makes layers itself in ``setup`` or ``configure_model``, in
-    ``on_fit_start``. A run that resumes from a checkpoint is left alone, and so is a module that this callback has
-    initialised before. In distributed runs every rank writes the same bits, since values depend on the seed and the
-    tensors' names alone; nothing is sent. The order of the data is the same with the callback and without.
+    It acts in ``on_fit_start``: layers that the module makes in ``setup`` or ``configure_model`` are there, and a run
+    that resumes from a checkpoint is known and left alone. Where the strategy cuts the parameters into shards it acts
+    in ``setup``, while they are whole; a checkpoint is loaded over them there. A module that this callback has
+    initialised before is left alone too. ``Tuner.lr_find`` runs before it: for its sake call :func:`initkit.start` on
+    the module instead.
+
+    In distributed runs every rank writes the same bits, since values depend on the seed and the tensors' names alone;
+    nothing is sent. The order of the data is the same with the callback and without.
 
     Numbers go to the trainer's loggers as ``init/...``, verdicts to the log of rank zero.
 
@@ -91,14 +95,14 @@ class InitCallback(Callback):
         self._done: weakref.ref[Any] | None = None
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Initialise where all layers are there already."""
-        if stage == "fit" and not _makes_layers(pl_module):
+        """Initialise a module that will be cut into shards."""
+        shards = getattr(trainer.strategy, "restore_checkpoint_after_setup", False)
+        if stage == "fit" and shards and next(iter(pl_module.parameters()), None) is not None:
             self._begin(trainer, pl_module)
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Initialise a module that makes its layers late."""
-        if _makes_layers(pl_module):
-            self._begin(trainer, pl_module)
+        """Initialise any other module."""
+        self._begin(trainer, pl_module)
 
     def _begin(self, trainer: Any, module: Any) -> None:
         if self._done is not None and self._done() is module:
@@ -143,16 +147,6 @@ class InitCallback(Callback):
 
 def _takes_batch(value: Any) -> bool:
     return callable(value) and not hasattr(value, "shape")
-
-
-def _makes_layers(module: Any) -> bool:
-    """Whether a module makes layers in a hook that runs after the callbacks' ``setup``."""
-    own = [
-        kind for kind in type(module).__mro__ if not kind.__module__.startswith(("lightning.", "pytorch_lightning."))
-    ]
-    if any(name in vars(kind) for kind in own for name in ("setup", "configure_model")):
-        return True
-    return next(iter(module.parameters()), None) is None
 
 
 def _first_batch(trainer: Any) -> Any:
