@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -91,10 +92,9 @@ class Data(pl.LightningDataModule):
 
 
 def trainer(tmp_path: Path, *callbacks: Any, package: Any = pl, **options: Any) -> Any:
-    options = {"logger": False, "enable_checkpointing": False, "max_steps": 2, **options}
+    options = {"logger": False, "enable_checkpointing": False, "max_steps": 2, "devices": 1, **options}
     return package.Trainer(
         accelerator="cpu",
-        devices=1,
         callbacks=list(callbacks),
         default_root_dir=tmp_path,
         enable_progress_bar=False,
@@ -246,3 +246,52 @@ def test_without_lightning_one_line_says_how_to_get_it() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == 'InitError the callback needs Lightning: pip install "initkit-core[lightning]"\n', done.stderr
     assert importlib.import_module("initkit.lightning") is sys.modules["initkit.lightning"]
+
+
+DISTRIBUTED = """
+import lightning.pytorch as pl
+import tests.core.test_lightning as t
+
+class Watched(t.Module):
+    def on_train_start(self):
+        both = self.all_gather(self.net[0].weight.detach().clone())
+        alike = bool((both[0] == both[1]).all())
+        with open(f"rank{self.global_rank}.txt", "w") as file:
+            print(alike, t.same(self, t.expected(t.Module())), file=file, end="")
+
+if __name__ == "__main__":
+    callback = t.InitCallback(t.Wide(), inputs=lambda batch: batch[0])
+    t.trainer("out", callback, strategy="ddp_fork", devices=2).fit(Watched(), t.loader())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_every_rank_starts_from_the_same_bits(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(DISTRIBUTED)
+    root = str(Path(__file__).resolve().parents[2])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert [(tmp_path / f"rank{rank}.txt").read_text() for rank in (0, 1)] == ["True True"] * 2
+    assert done.stderr.count("filled 100.0%") == 1
+
+
+def test_a_strategy_that_cuts_parameters_is_served_while_they_are_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lightning.pytorch.strategies import Strategy
+
+    steps: list[str] = []
+
+    class Watched(Module):
+        def configure_optimizers(self) -> Any:
+            steps.append("optimizer sees them" if same(self, expected(Module())) else "optimizer does not")
+            return super().configure_optimizers()
+
+    for shards in (False, True):
+        monkeypatch.setattr(Strategy, "restore_checkpoint_after_setup", property(lambda _, shards=shards: shards))
+        trainer(tmp_path, InitCallback(Wide())).fit(Watched(), loader())
+    assert steps == ["optimizer does not", "optimizer sees them"]
