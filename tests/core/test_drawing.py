@@ -17,7 +17,7 @@ from initkit import InitError, Inspection, Plot, Table
 from initkit.drawing import figure_of
 from initkit.drawing.curves import curves_of, draw_curves, is_logarithmic
 from initkit.drawing.panels import number, panels
-from initkit.drawing.style import BEFORE, SERIES, apart, new_figure, short, styled, thinned, tick_words
+from initkit.drawing.style import BEFORE, SERIES, apart, new_figure, short, shortened, styled, thinned, tick_words
 
 
 def inspection(*tables: Table, before: Inspection | None = None) -> Inspection:
@@ -142,7 +142,12 @@ def test_a_panel_says_in_words_what_it_shows() -> None:
 
 
 def test_labels() -> None:
-    assert short("encoder.layers.11.attention", 12) == "…1.attention"
+    assert short("encoder.layers.11.attention", 12) == "encod…ention"
+    layers = [f"encoder.layers.{i}.query" for i in range(3)]
+    assert shortened([*layers, "head"]) == ["…0.query", "…1.query", "…2.query", "head"]
+    assert shortened(["convs.0", "convs.1"]) == ["convs.0", "convs.1"]
+    assert shortened(["a.b"], 2) == ["…b"]
+    assert shortened([]) == []
     assert thinned(5, 9) == [0, 1, 2, 3, 4]
     for count in (10, 16, 100, 101):
         chosen = thinned(count, 9)

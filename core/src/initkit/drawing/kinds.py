@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from initkit.drawing.panels import MOST_LABELS, Panel, Series
-from initkit.drawing.style import FAINT, apart, short, thinned, tick_words
+from initkit.drawing.style import FAINT, apart, short, shortened, thinned, tick_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,9 +28,8 @@ def draw(panel: Panel, axes: Axes) -> None:
     axes.set_xlabel(panel.x_label)
     if panel.names:
         chosen = thinned(len(panel.names), _NAMES)
-        axes.set_xticks(
-            chosen, [short(panel.names[i]) for i in chosen], rotation=32, ha="right", rotation_mode="anchor"
-        )
+        words = shortened(panel.names)
+        axes.set_xticks(chosen, [words[i] for i in chosen], rotation=32, ha="right", rotation_mode="anchor")
     _scales(panel, axes)
     if panel.kind != "line":
         _legend(panel, axes)
@@ -99,7 +98,8 @@ def _bars_across(panel: Panel, axes: Axes) -> None:
         shift = (i - (len(panel.series) - 1) / 2) * height
         axes.barh([value + shift for value in x], y, height, color=one.colour, alpha=_veil(panel, one), label=one.label)
     chosen = thinned(len(panel.names), _NAMES_BELOW)
-    axes.set_yticks(chosen, [short(panel.names[i], 24) for i in chosen])
+    words = shortened(panel.names, 24)
+    axes.set_yticks(chosen, [words[i] for i in chosen])
     axes.set_ylim(len(panel.names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     if "y" in panel.log:

@@ -110,8 +110,28 @@ def tick_words(low: float, high: float) -> Callable[[float, object], str]:
 
 
 def short(name: str, most: int = 18) -> str:
-    """A name cut in front, where long ones are alike."""
-    return name if len(name) <= most else f"…{name[1 - most :]}"
+    """A name cut in the middle, where it says least."""
+    if len(name) <= most:
+        return name
+    head = (most - 1) // 2
+    return f"{name[:head]}…{name[head + 1 - most :]}"
+
+
+def shortened(names: Sequence[str], most: int = 18) -> list[str]:
+    """Names as they stand beside ticks: where some are long, without the beginning that most share, and cut."""
+    shared = _shared(names) if max(map(len, names), default=0) > most else ""
+    return [short(f"…{name[len(shared) :]}" if shared and name.startswith(shared) else name, most) for name in names]
+
+
+def _shared(names: Sequence[str]) -> str:
+    """The longest beginning up to a dot that at least half of the names have."""
+    counts: dict[str, int] = {}
+    for name in names:
+        parts = name.split(".")
+        for i in range(1, len(parts)):
+            beginning = ".".join(parts[:i]) + "."
+            counts[beginning] = counts.get(beginning, 0) + 1
+    return max((one for one, n in counts.items() if n > 1 and 2 * n >= len(names)), key=len, default="")
 
 
 def thinned(count: int, most: int) -> list[int]:
