@@ -271,6 +271,19 @@ def test_histograms_show_the_report_s_values_and_no_others(tmp_path: Path) -> No
     assert "1 changed since it was written" in reader.text
 
 
+def test_a_parametrised_tensor_is_drawn_as_it_is_computed(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Normed(Recipe):
+        """One weight."""
+
+        def plan(self, model: nn.Module) -> Iterator[Any]:
+            yield Fill("weight", Normal(0.3), why="normed")
+
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(5, 7))
+    text, _ = page(tmp_path, report=initkit.apply(layer, Normed()), model=layer)
+    assert sum(data_of(text)["histograms"]["weight"]["counts"]) == 35
+
+
 def test_many_tensors_are_folded_and_the_rest_of_the_histograms_counted(tmp_path: Path) -> None:
     model = Net(blocks=100)
     report = initkit.apply(model, Everything())

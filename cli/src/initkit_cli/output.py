@@ -95,7 +95,7 @@ class Outputs:
             why = error.strerror or str(error)
             raise FileError(f"cannot write {file}: folder {folder}: {why}; name another with {flag}") from None
 
-    def write(self, writers: Sequence[Callable[[Path], None]], *, force: bool) -> None:
+    def write(self, *writers: Callable[[Path], None], force: bool) -> None:
         """Write all files or none.
 
         They are written in full under hidden folders beside their places and then moved; if a move fails, those

@@ -116,4 +116,4 @@ def _write(model: Any, report: Any, outputs: Outputs, looks: Looks | None, *, fo
     if looks is not None:
         found = looks.found
         writers.append(lambda path: initkit.write_page(path, report=report, model=model, inspection=found))
-    outputs.write(writers, force=force)
+    outputs.write(*writers, force=force)

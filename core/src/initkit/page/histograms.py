@@ -96,13 +96,13 @@ def histograms_of(model: Any, report: Any, entries: Mapping[str, Any]) -> Histog
     """
     drawn: dict[str, Histogram] = {}
     left = changed = 0
-    for name, value in _values(model, report, entries):
+    for name, value, computed in _values(model, report, entries):
         entry = entries[name]
         if entry["std"] in (None, 0.0):
             continue
         if len(drawn) >= MOST_TENSORS:
             left += 1
-        elif digest_of(value) != entry["sha256"]:
+        elif not computed and digest_of(value) != entry["sha256"]:
             changed += 1
         elif (found := histogram(value)) is not None:
             drawn[name] = found
@@ -134,16 +134,17 @@ def _sample(flat: torch.Tensor) -> npt.NDArray[np.float64]:
     return flat.cpu().to(torch.float64).numpy()
 
 
-def _values(model: Any, report: Any, entries: Mapping[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
+def _values(model: Any, report: Any, entries: Mapping[str, Any]) -> Iterator[tuple[str, torch.Tensor, bool]]:
+    """Name, values, and whether they are computed from others (a parametrised tensor), which may cost a last bit."""
     slots = slots_of(model)
     outputs = getattr(report, "outputs", {})
     for name in entries:
         if name in slots:
             slot = slots[name]
             if not slot.is_meta():
-                yield name, slot.read()
+                yield name, slot.read(), bool(slot.originals)
         elif name.removeprefix("outputs/") in outputs:
-            yield name, outputs[name.removeprefix("outputs/")]
+            yield name, outputs[name.removeprefix("outputs/")], False
 
 
 def _rounded(value: float) -> float:
