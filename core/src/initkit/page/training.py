@@ -127,7 +127,7 @@ def _tests(comparison: Mapping[str, Any]) -> Sheet:
             Cell(row["against"]),
             Cell(_MEASURES.get(row["measure"], str(row["measure"]))),
             _mean(row, "difference"),
-            Cell(text_of(row["p"]), right=True),
+            Cell(text_of(None) if row["p"] is None else real(float(f"{row['p']:.2g}")), right=True),
             Cell(f"{row['wins']} of {row['n']}", right=True),
         ]
         for row in comparison["tests"]
