@@ -111,6 +111,8 @@ def test_hidden_sines_settle_at_their_fixed_point() -> None:
     report = initkit.apply(model, initkit.recipe("inr/siren", bias="zero"), coords=torch.rand(2000, 2) * 2 - 1)
     rows = report.notes["inr/siren layers"]
     assert [30 * row["predicted_std"] for row in rows[8:]] == pytest.approx([0.892643] * 3, rel=1e-3)
+    # s² coth s² at the fixed point: gradients grow by 1.2 in variance a layer.
+    assert [row["condition"] for row in rows[8:10]] == pytest.approx([1.2005] * 2, rel=5e-3)
     assert [row["measured_std"] / row["predicted_std"] for row in rows] == pytest.approx([1] * 11, abs=0.3)
 
 

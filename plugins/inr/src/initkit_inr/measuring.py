@@ -12,9 +12,8 @@ from torch import nn
 
 from initkit import NeedError, NotMeasured, PlanError, Plot, Scene, Table, Verdict
 from initkit_inr.activations import Activation
-from initkit_inr.layers import Layer, LayerPlan, find_layers
-from initkit_inr.moments import moments
-from initkit_inr.prediction import from_variances
+from initkit_inr.layers import LayerPlan, find_layers
+from initkit_inr.prediction import condition, from_variances
 from initkit_inr.recipe import FIELD_KINDS, mean_square, significant, thinned
 from initkit_inr.spectra import Sampled
 
@@ -58,7 +57,7 @@ def preactivations(scene: Scene) -> Iterator[Table | Verdict]:
                 "activation": "none" if layer.activation is None else str(layer.activation),
                 "measured": significant(size, 4),
                 "predicted": None if wanted is None else significant(wanted, 4),
-                "condition": _condition(layer, size),
+                "condition": condition(layer, size),
             }
         )
     yield Table(
@@ -175,15 +174,6 @@ def _near(one: float, other: float) -> float:
 def _variance(scene: Scene, name: str) -> float:
     values = scene.slots[name].read().detach()
     return float(values.abs().double().square().mean())
-
-
-def _condition(layer: Layer, size: float) -> float | None:
-    if layer.activation is None or not size > 0:
-        return None
-    try:
-        return significant(moments(layer.activation, size, complex_input=layer.dtype.is_complex).condition, 4)
-    except PlanError:
-        return None
 
 
 def _sizes(layers: LayerPlan, rows: list[dict[str, Any]]) -> Iterator[Verdict]:

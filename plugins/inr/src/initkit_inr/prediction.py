@@ -41,6 +41,21 @@ def from_variances(layers: LayerPlan, variance: Callable[[str], float], x2: floa
     return found
 
 
+def condition(layer: Layer, std: float | None) -> float | None:
+    """s² E[φ'²]/E[φ²] of the activation after a layer, at preactivations of size s, to five digits.
+
+    A layer which keeps the signal's variance multiplies the gradient's by it. None where there is no activation, or a
+    dead one.
+    """
+    if layer.activation is None or std is None or not std > 0:
+        return None
+    try:
+        found = moments(layer.activation, std, complex_input=layer.dtype.is_complex).condition
+    except PlanError:
+        return None
+    return float(f"{found:.5g}")
+
+
 def _after(layer: Layer, std: float | None) -> float | None:
     if std is None or std == 0 or layer.activation is None:
         return None

@@ -13,7 +13,7 @@ from torch import nn
 
 from initkit import Constant, Draw, Fill, Item, Job, JobContext, Keep, OptionError, PlanError, Recipe, Uniform
 from initkit_inr.layers import Layer, LayerPlan, Said, find_layers
-from initkit_inr.prediction import UNIFORM, predicted
+from initkit_inr.prediction import UNIFORM, condition, predicted
 
 FIELD_KINDS = ("sine", "finer", "gauss", "wire", "sinc", "wavelet")
 """Activations by which a network is known as one of coordinates."""
@@ -138,7 +138,7 @@ def thinned(given: Any, most: int = 4096) -> Any:
 def rows_of(
     layers: LayerPlan, fills: Mapping[str, Draw], stds: Sequence[float | None], **more: Any
 ) -> list[dict[str, Any]]:
-    """The table of layers: draw, activation, where the frequency sits, predicted size of z."""
+    """The table of layers: draw, activation, where the frequency sits, predicted size of z, condition there."""
     rows = []
     for layer, std in zip(layers, stds, strict=True):
         draw, activation = fills.get(layer.weight), layer.activation
@@ -148,6 +148,7 @@ def rows_of(
             "activation": "none" if activation is None else str(activation),
             "placement": "" if activation is None or not activation.periodic else activation.placement,
             "predicted_std": None if std is None else significant(std, 5),
+            "condition": condition(layer, std),
         }
         rows.append(row | {key: values[layer.index] for key, values in more.items()})
     return rows
