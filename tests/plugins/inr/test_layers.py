@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from siren_pytorch import Siren, SirenNet
+from siren_pytorch import Siren, SirenNet, SirenWrapper
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
@@ -61,6 +61,15 @@ def test_siren_pytorch() -> None:
     assert [(layer.n_in, layer.n_out) for layer in plan] == [(2, 16), (16, 16), (16, 16), (16, 3)]
     assert plan[0].weight == "layers.0.weight"
     assert plan[3].bias == "last_layer.bias"
+
+
+def test_siren_pytorch_s_wrapper() -> None:
+    """It draws its coordinates from a buffer and folds the output with einops."""
+    plan = find_layers(SirenWrapper(SirenNet(2, 16, 3, 2), image_width=8, image_height=4))
+    assert [layer.name for layer in plan] == ["net.layers.0", "net.layers.1", "net.last_layer"]
+    assert said(plan) == ["sine:30", "sine:1", "None"]
+    modulated = SirenWrapper(SirenNet(2, 16, 3, 2), image_width=8, image_height=4, latent_dim=5)
+    assert len(find_layers(modulated, "sine:30", {"latent": torch.rand(5)})) > 3
 
 
 def test_siren_pytorch_with_a_sine_at_the_end() -> None:

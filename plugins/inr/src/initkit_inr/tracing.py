@@ -7,6 +7,7 @@ comes from the example inputs, where there are some.
 from __future__ import annotations
 
 import inspect
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -53,7 +54,7 @@ class _Tracer(fx.Tracer):
     trace_asserts = False
 
     def __init__(self, inputs: Mapping[str, Any] | None) -> None:
-        super().__init__()
+        super().__init__(autowrap_functions=_whole())
         self._inputs = inputs
         self.constants: dict[str, Tensor] = {}
 
@@ -236,6 +237,13 @@ class Trace:
             for node in nodes:
                 known[node] = run(node, known, inputs)
         return [known[node] for node in nodes]
+
+
+def _whole() -> tuple[Callable[..., Any], ...]:
+    """Functions that are not looked into: einops asks its arguments for types which a followed value does not have."""
+    einops = sys.modules.get("einops")
+    names = ("rearrange", "reduce", "repeat", "einsum", "pack", "unpack")
+    return tuple(getattr(einops, name) for name in names if hasattr(einops, name))
 
 
 @contextmanager
