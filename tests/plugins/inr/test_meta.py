@@ -181,6 +181,26 @@ def test_a_model_on_the_meta_device_gets_the_same() -> None:
         learn(hollow, start="present")
 
 
+def test_every_signal_comes_equally_often_in_an_order_of_the_seed() -> None:
+    def seen(seed: int) -> list[int]:
+        found: list[int] = []
+
+        def loss(model: nn.Module, params: dict[str, Tensor], task: dict[str, Tensor]) -> Tensor:
+            found.append(int(task["number"]))
+            return functional_call(model, params, (task["coords"],)).square().mean()
+
+        signals = {"number": torch.arange(5)}
+        learn(Field(), signals, coords=grid(), loss_fn=loss, iters=10, inner_steps=1, seed=seed)
+        # One call to try the loss, then two for each of three signals in ten iterations, then those of the report.
+        return found[1:61:2]
+
+    first = seen(0)
+    assert sorted(first) == sorted(list(range(5)) * 6)
+    assert all(sorted(first[k : k + 5]) == list(range(5)) for k in range(0, 30, 5))
+    assert seen(0) == first
+    assert seen(1) != first
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize("vectorize", ["vmap", "loop"])
