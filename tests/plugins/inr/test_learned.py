@@ -268,7 +268,11 @@ def test_pickles_and_arrays_of_learnit_are_read(tmp_path: Path, haiku: type) -> 
     np.savez(tmp_path / "a.npz", **flat)
     mapping = haiku({name: haiku(layer) for name, layer in arrays().items()})
     ordered = OrderedDict((name, OrderedDict(layer)) for name, layer in arrays().items())
+    old = tmp_path / "old.pkl"  # as numpy 1 names its own functions
+    old.write_bytes(pickle.dumps(ordered, protocol=3).replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    assert b"numpy.core.multiarray" in old.read_bytes()
     files = [
+        old,
         tmp_path / "a.npz",
         written(tmp_path / "b.pkl", (mapping,)),
         written(tmp_path / "c.pickle", ordered),

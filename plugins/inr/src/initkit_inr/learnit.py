@@ -25,13 +25,13 @@ CONVENTION = Convention((0.0, 0.0), (177 / 178, 177 / 178), (1 / 178, 1 / 178), 
 ABOUT = {"method": "maml", "inner_steps": 2, "inner_lr": 1e-2, "output_offset": [0.5]}
 
 _NAME = re.compile(r"(?:^|[|/])siren_layer(?:_(\d+))?[|/].*\b([wb])$")
-_ARRAYS = {
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy._core.multiarray", "scalar"),
+# What numpy pickles an array with; the module's name has changed between its versions.
+_RECONSTRUCT, _SCALAR = np.zeros(0).__reduce__()[0], np.float32(0).__reduce__()[0]
+_ARRAYS: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _RECONSTRUCT for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "scalar"): _SCALAR for core in ("core", "_core")},
 }
 
 
@@ -111,7 +111,7 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Numpy's arrays, haiku's mapping and ``OrderedDict``."""
         if (module, name) in _ARRAYS:
-            return super().find_class(module, name)
+            return _ARRAYS[module, name]
         if module.startswith("haiku.") and name in ("FlatMapping", "FlatMap", "frozendict"):
             return _FlatMapping
         if (module, name) == ("collections", "OrderedDict"):
