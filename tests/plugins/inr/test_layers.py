@@ -338,6 +338,22 @@ def test_a_forward_pass_that_remembers_and_counts_does_neither_here() -> None:
     assert float(model.calls) == 0
 
 
+def test_dropout_is_no_part_of_an_activation() -> None:
+    class Dropping(Field):
+        def forward(self, coords: Tensor) -> Tensor:
+            h = nn.functional.dropout(self.net[0](coords), 0.5, self.training)
+            return self.net[2](self.net[1](h))
+
+    model = Dropping(SineLayer).train()
+    plan = find_layers(model)
+    assert said(plan) == ["sine:30", "sine:30", "None"]
+    assert all(module.training for module in model.modules())
+    coords = torch.rand(20, 2)
+    state = torch.random.get_rng_state()
+    assert plan.measured(coords) is not None
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
 def test_following_a_model_leaves_it_as_it_was() -> None:
     class Constant(Field):
         def forward(self, coords: Tensor) -> Tensor:

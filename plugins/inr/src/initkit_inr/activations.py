@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from initkit import OptionError
+from initkit.errors import did_you_mean
 
 Placement: TypeAlias = Literal["outer", "folded", "input"]
 Function: TypeAlias = Callable[[Tensor], Tensor]
@@ -120,7 +121,10 @@ def parse(text: str) -> Activation:
     if rest and rest[-1] in PLACEMENTS:
         placement = rest.pop()  # type: ignore[assignment]
     if kind not in KINDS:
-        raise OptionError(f"activation {text!r}: no kind {kind!r}; there are {', '.join(KINDS)}, or give a function")
+        raise OptionError(
+            f"activation {text!r}: no kind {kind!r}{did_you_mean(kind, KINDS)}; there are {', '.join(KINDS)}, or give "
+            "a function"
+        )
     names = NUMBERS.get(kind, ())
     if len(rest) != len(names):
         form = ":".join([kind, *(name.upper() for name in names)])

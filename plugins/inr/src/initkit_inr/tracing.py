@@ -95,6 +95,7 @@ class Trace:
         }
         try:
             with _undisturbed(model):
+                model.eval()  # dropout is no part of an activation
                 self.graph = tracer.trace(model, concrete_args=defaults or None)
         except Exception as error:
             raise Unfollowable(f"{type(model).__name__}.forward cannot be followed: {_line(error)}") from error
