@@ -7,13 +7,13 @@ GPU the tasks run at once and one by one; where there is none, those rows say so
 
 from __future__ import annotations
 
-import resource
 import statistics
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -190,9 +190,15 @@ def _child(label: str, steps: int) -> None:
     model = Siren(MEMORY_WIDTH)
     targets = torch.rand(MEMORY_TASKS, MEMORY_SIZE**2, 1)
     libraries(2)[label](model, torch.rand(MEMORY_TASKS, 4, 1))  # type: ignore[misc] - what a first call takes is no matter
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _most_memory()
     step(model, targets)
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print((_most_memory() - before) / 1024)
+
+
+def _most_memory() -> float:
+    """Most resident memory of this process so far, in KiB; ``ru_maxrss`` would begin with the parent's."""
+    line = next(one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmHWM"))
+    return float(line.split()[1])
 
 
 def _gpu() -> dict[str, Any]:

@@ -129,6 +129,18 @@ def speed_table() -> str:
     return table(header, lines, numbers_from=3)
 
 
+def memory_table() -> str:
+    """Most memory of one outer iteration beside peers."""
+    rows = record.need(*SPEED)["memory"]
+    at = {(row["label"], row["inner_steps"]): row for row in rows}
+    steps = sorted({row["inner_steps"] for row in rows})
+    lines = []
+    for label in dict.fromkeys(row["label"] for row in rows):
+        found = [at.get((label, count), {}) for count in steps]
+        lines.append([label, *[f"{one['peak_mb']:,} MB" if "peak_mb" in one else "–" for one in found]])
+    return table(["", *[f"K = {count}" for count in steps]], lines)
+
+
 def gpu_words() -> str:
     """Vectorised tasks on a GPU, or why there are no figures."""
     found = record.need(*SPEED)["gpu"]
