@@ -26,14 +26,18 @@ STARTS: dict[str, tuple[str, dict[str, Any]]] = {
     "weight_scaling probe": ("inr/weight_scaling", {"alpha": "probe"}),
     "winner": ("inr/winner", {}),
     "winner, ψ of [0, 1]": ("inr/winner", {}),
+    "tuner": ("inr/tuner", {}),
+    "tuner, bandlimit 32": ("inr/tuner", {"bandlimit": 32}),
 }
-SLOW = ("siren", "sine_gradient", "weight_scaling 1.5", "weight_scaling 2.5")
+SLOW = ("siren", "sine_gradient", "weight_scaling 1.5", "weight_scaling 2.5", "tuner, bandlimit 32")
 BROADBAND: dict[str, tuple[str, dict[str, Any]]] = {
     "siren": ("inr/siren", {}),
     "winner": ("inr/winner", {}),
     "winner, ψ of [0, 1]": ("inr/winner", {}),
     "winner, κ = 0.6": ("inr/winner", {"scale": "nyquist"}),
     "winner, rms": ("inr/winner", {"scale": "rms"}),
+    "tuner": ("inr/tuner", {}),
+    "tuner, bandlimit 32": ("inr/tuner", {"bandlimit": 32}),
 }
 
 

@@ -62,6 +62,7 @@ CASES = [
     case("inr/winner", needs={"signal": PICTURE}),
     case(own("winner", axes="all", scale="nyquist"), needs={**COORDINATES, "signal": PICTURE}),
     case(own("fresh", candidates=(20.0, 40.0), draws=2), needs={**COORDINATES, "signal": PICTURE}),
+    case("inr/tuner", needs=COORDINATES),
     case("inr/siren"),
     case(own("siren", bias="as_weight"), needs=COORDINATES),
     case(own("finer", first_bias_scale=5.0), lambda: Plain(FinerLayer)),

@@ -45,6 +45,12 @@ def initkit_recipes() -> list[Card]:
             needs=(replace(COORDS, optional=False), SIGNAL),
         ),
         Card(
+            "tuner",
+            "initkit_inr.tuner:Tuner",
+            "Sampled spectrum (TUNER): whole-numbered frequencies in the first layer, low ones densely, high ones sparsely.",
+            needs=(COORDS, INPUTS),
+        ),
+        Card(
             "siren",
             "initkit_inr.siren:Siren",
             "SIREN: uniform weights that keep sine layers' distribution from layer to layer.",
