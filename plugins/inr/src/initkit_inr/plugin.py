@@ -47,7 +47,7 @@ def initkit_recipes() -> list[Card]:
         Card(
             "tuner",
             "initkit_inr.tuner:Tuner",
-            "Sampled spectrum (TUNER): whole-numbered frequencies in the first layer, low ones densely, high ones sparsely.",
+            "Sampled spectrum (TUNER): whole-numbered first frequencies, low ones densely, high ones sparsely.",
             needs=(COORDS, INPUTS),
         ),
         Card(

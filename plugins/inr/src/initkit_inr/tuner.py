@@ -24,7 +24,7 @@ _MOST = 2_000_000  # frequencies in a box that are listed
 
 @dataclass(frozen=True)
 class Tuner(SineRecipe):
-    """Sampled spectrum (TUNER): whole-numbered frequencies in the first layer, low ones densely, high ones sparsely.
+    """Sampled spectrum (TUNER): whole-numbered first frequencies, low ones densely, high ones sparsely.
 
         first       ωW rows = (2π/period) k, k whole-numbered: the unit vectors; 70 % of the others drawn from the box
                     |k| <= low; the rest from a coarse grid up to ``bandlimit``
