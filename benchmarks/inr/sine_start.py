@@ -26,6 +26,8 @@ STARTS: dict[str, tuple[str, dict[str, Any]]] = {
     "weight_scaling probe": ("inr/weight_scaling", {"alpha": "probe"}),
     "winner": ("inr/winner", {}),
     "winner, ψ of [0, 1]": ("inr/winner", {}),
+    "fresh": ("inr/fresh", {}),
+    "fresh, radial": ("inr/fresh", {"mode": "radial"}),
     "tuner": ("inr/tuner", {}),
     "tuner, bandlimit 32": ("inr/tuner", {"bandlimit": 32}),
 }
@@ -36,6 +38,8 @@ BROADBAND: dict[str, tuple[str, dict[str, Any]]] = {
     "winner, ψ of [0, 1]": ("inr/winner", {}),
     "winner, κ = 0.6": ("inr/winner", {"scale": "nyquist"}),
     "winner, rms": ("inr/winner", {"scale": "rms"}),
+    "fresh": ("inr/fresh", {}),
+    "fresh, radial": ("inr/fresh", {"mode": "radial"}),
     "tuner": ("inr/tuner", {}),
     "tuner, bandlimit 32": ("inr/tuner", {"bandlimit": 32}),
 }
@@ -71,8 +75,8 @@ def _row(data: str, lr: float, label: str, start: tuple[str, dict[str, Any]]) ->
         else:
             signal = target / 2 + 0.5 if label.endswith("[0, 1]") else target
             given = {"coords": coords, "signal": signal}
-            asked = {"inr/winner": ("coords", "signal"), "inr/weight_scaling": ("coords", "signal")}
-            needs = {key: given[key] for key in asked.get(name, ("coords",))}
+            both = ("inr/winner", "inr/weight_scaling", "inr/fresh")
+            needs = {key: given[key] for key in (("coords", "signal") if name in both else ("coords",))}
             _fit.start(model, initkit.recipe(name, **options), seed, needs)
         one, output = _fit.fit(model, coords, target, seed, STEPS, lr, MARKS)
         reached.append(one)
