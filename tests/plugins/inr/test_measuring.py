@@ -165,6 +165,12 @@ def test_the_example_of_sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert "+ N(0, " in report["tensors"]["0.linear.weight"]["draw"]
 
 
+def test_the_example_can_be_compared(capsys: Any) -> None:
+    starts = ["--recipe", "default", "--recipe", "inr/vi3nr"]
+    found = run("compare", *starts, "--steps", "6", "--seeds", "2", str(EXAMPLES / "inr.py"), capsys=capsys)
+    assert "inr/vi3nr" in json.dumps(found)
+
+
 def test_the_example_says_what_compare_asks_for() -> None:
     one, other = example.model(), example.model()
     initkit.apply(one, "inr/vi3nr", coords=example.coords)
