@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from initkit_ssm.adapters.gates import GATES
+from initkit_ssm.adapters.rwkv import RWKV
+from initkit_ssm.adapters.selective import SELECTIVE
 from initkit_ssm.layers import Adapter
 
-BUILT_IN: list[Adapter] = []
+BUILT_IN: list[Adapter] = [*SELECTIVE, *GATES, *RWKV]
