@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from initkit import PlanError
 from initkit_ssm.layers import Site, Stored
-
-PROJECTIONS = {
-    "in_proj": ("in_proj.weight",),
-    "in_bias": ("in_proj.bias",),
-    "out_proj": ("out_proj.weight", "o_proj.weight"),
-    "out_bias": ("out_proj.bias", "o_proj.bias"),
-    "conv": ("conv1d.weight",),
-    "conv_bias": ("conv1d.bias",),
-}
-"""Roles of projections and the names under which libraries keep them."""
 
 
 def first(site: Site, *names: str) -> tuple[str, tuple[int, ...]] | None:
@@ -51,12 +41,27 @@ def optional(site: Site, role: str, *names: str) -> dict[str, Stored]:
     return {} if found is None else {role: Stored(site.full(found[0]), found[1])}
 
 
-def projections(site: Site) -> dict[str, Stored]:
-    """The roles of the projections that the layer has."""
-    found: dict[str, Stored] = {}
-    for role, names in PROJECTIONS.items():
-        found |= optional(site, role, *names)
-    return found
+def projections(site: Site, leave: Sequence[str] = ()) -> tuple[dict[str, Stored], tuple[str, ...]]:
+    """Roles of the linear maps and convolutions that the layer holds, and their names.
+
+    A weight has the map's name as its role (``out_proj`` for the one that is called so or ``o_proj``), its bias that
+    name with ``_bias``.
+
+    Args:
+        site: of the layer.
+        leave: names of maps that have roles of their own.
+    """
+    roles: dict[str, Stored] = {}
+    names = []
+    for child, module in site.module.named_children():
+        weight = module._parameters.get("weight")
+        if child in leave or weight is None or weight.ndim not in (2, 3):
+            continue
+        name = "out_proj" if child == "o_proj" else child
+        names.append(name)
+        roles |= optional(site, name, f"{child}.weight")
+        roles |= optional(site, f"{name}_bias", f"{child}.bias")
+    return roles, tuple(names)
 
 
 def place(site: Site) -> int | None:

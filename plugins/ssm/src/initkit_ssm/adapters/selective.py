@@ -42,15 +42,18 @@ class Mamba(Adapter):
         rank = weight[1][-1]
         expected = {bias[0]: a[1][:-1], weight[0]: (*a[1][:-1], rank), "D": a[1][:-1]}
         check(site, "A_log", a[1], expected)
+        maps, names = projections(site, leave=("dt_proj",))
+        if "x_proj" not in maps:
+            maps |= optional(site, "x_proj", "x_proj_weight")
+            names = (*names, *(["x_proj"] if "x_proj" in maps else []))
         roles = {
             "rate": Stored(site.full(a[0]), a[1], LOG),
             "dt": Stored(site.full(bias[0]), bias[1], SOFTPLUS),
             **optional(site, "D", "D"),
             "dt_weight": Stored(site.full(weight[0]), weight[1]),
-            **optional(site, "x_proj", "x_proj.weight", "x_proj_weight"),
-            **projections(site),
+            **maps,
         }
-        facts = {"channels": bias[1][-1], "state": a[1][-1], "dt_rank": rank, "layer": place(site)}
+        facts = {"state": a[1][-1], "dt_rank": rank, "maps": names, "layer": place(site)}
         return Layer(site, "mamba", roles, self, facts)
 
     def steps(self, layer: Layer, read: Read) -> Steps:
@@ -88,13 +91,14 @@ class Mamba2(Adapter):
         skip = site.shape("D")
         if skip is not None and (len(skip) != 1 or skip[0] % a[1][0]):
             raise PlanError(f"{site.words()}: D has shape {skip}, expected ({a[1][0]},) or one value a channel")
+        maps, names = projections(site)
         roles = {
             "rate": Stored(site.full("A_log"), a[1], LOG),
             "dt": Stored(site.full("dt_bias"), bias[1], SOFTPLUS),
             **optional(site, "D", "D"),
-            **projections(site),
+            **maps,
         }
-        return Layer(site, "mamba2", roles, self, {"heads": a[1][0], "layer": place(site)})
+        return Layer(site, "mamba2", roles, self, {"heads": a[1][0], "maps": names, "layer": place(site)})
 
     def steps(self, layer: Layer, read: Read) -> Steps:
         """dt at a projection of 0, within the layer's limits."""
@@ -129,8 +133,9 @@ class Mamba3(Adapter):
         }
         for name in ("mimo_x", "mimo_z", "mimo_o"):
             roles |= optional(site, name, name)
-        roles |= projections(site)
-        return Layer(site, "mamba3", roles, self, {"heads": heads, "rank": rank, "layer": place(site)})
+        maps, names = projections(site)
+        facts = {"heads": heads, "rank": rank, "maps": names, "layer": place(site)}
+        return Layer(site, "mamba3", {**roles, **maps}, self, facts)
 
     def steps(self, layer: Layer, read: Read) -> Steps:
         """A = -softplus(0) = -log 2 at a projection of 0."""
@@ -172,14 +177,20 @@ class GatedDelta(Adapter):
                 f"{site.words()}: dt_bias has shape {bias[1]}, expected ({heads},) or a multiple of {heads} values, "
                 f"as A_log has {heads} heads"
             )
-        bound = _bound(site.module)
+        maps, names = projections(site)
         roles = {
             "rate": Stored(site.full("A_log"), a[1], LOG),
             "dt": Stored(site.full("dt_bias"), bias[1], SOFTPLUS),
             **optional(site, "D", "D"),
-            **projections(site),
+            **maps,
         }
-        facts = {"heads": heads, "per_channel": bias[1][0] != heads, "bound": bound, "layer": place(site)}
+        facts = {
+            "heads": heads,
+            "per_channel": bias[1][0] != heads,
+            "bound": _bound(site.module),
+            "maps": names,
+            "layer": place(site),
+        }
         return Layer(site, "gated_delta", roles, self, facts)
 
     def steps(self, layer: Layer, read: Read) -> Steps:
