@@ -67,7 +67,7 @@ class LayerRecipe(Recipe):
 
     def items(self, model: nn.Module, found: Found) -> Iterator[Item]:
         """The items of all layers, and the remarks as a note in the report."""
-        remarks = list(found.unknown)
+        remarks, marks = list(found.unknown), dict[str, dict[str, bool]]()
         dtypes = {name: tensor.dtype for name, tensor in (*model.named_parameters(), *model.named_buffers())}
         for layer in found.of(self.kinds):
             set_here: set[str] = set()
@@ -76,10 +76,16 @@ class LayerRecipe(Recipe):
                     set_here.add(item.name)
                 yield item
             remarks += [*self.remarks(layer), *_low_precision(layer, set_here, dtypes)]
+            marks |= _marks(layer, set_here)
             for role, where in layer.roles.items():
                 yield from (
                     Keep(name, f"{role}: not part of this recipe") for name in where.tensors if name not in set_here
                 )
+        if marks:
+            words = (
+                f"marks {len(marks)} tensors as set: later passes of other libraries leave them, decays are not decayed"
+            )
+            yield Job("marks", lambda ctx: _mark(ctx, marks), words)
         for remark in remarks:
             warnings.warn(f"{self.id}: {remark}", stacklevel=2)
         if remarks:
@@ -97,6 +103,28 @@ class LayerRecipe(Recipe):
 
 def _note(ctx: JobContext, key: str, rows: list[dict[str, str]]) -> dict[str, Tensor]:
     ctx.note(key, rows)
+    return {}
+
+
+def _marks(layer: Layer, names: set[str]) -> dict[str, dict[str, bool]]:
+    """What optimizers and initialisation hooks of other libraries look for, by tensor.
+
+    ``_no_weight_decay``: state-spaces' and its relatives' mark of dynamics. ``_no_reinit``: mamba_ssm's, on biases of
+    dt. ``_is_hf_initialized``: transformers' initialisation leaves such a tensor.
+    """
+    marks = {name: {"_is_hf_initialized": True} for name in sorted(names)}
+    for role, where in layer.roles.items():
+        for name in where.tensors:
+            if name in marks and (role in _DYNAMICS or role in ("D", "time_decay")):
+                marks[name]["_no_weight_decay"] = True
+            if name in marks and role == "dt":
+                marks[name]["_no_reinit"] = True
+    return marks
+
+
+def _mark(ctx: JobContext, marks: dict[str, dict[str, bool]]) -> dict[str, Tensor]:
+    for name, flags in marks.items():
+        ctx.mark(name, **flags)
     return {}
 
 
