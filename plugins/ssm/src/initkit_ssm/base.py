@@ -82,9 +82,7 @@ class LayerRecipe(Recipe):
                     Keep(name, f"{role}: not part of this recipe") for name in where.tensors if name not in set_here
                 )
         if marks:
-            words = (
-                f"marks {len(marks)} tensors as set: later passes of other libraries leave them, decays are not decayed"
-            )
+            words = f"marks {len(marks)} tensors as set, dynamics as free of weight decay"
             yield Job("marks", lambda ctx: _mark(ctx, marks), words)
         for remark in remarks:
             warnings.warn(f"{self.id}: {remark}", stacklevel=2)
