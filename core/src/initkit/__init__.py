@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from initkit._apply import apply, plan
+    from initkit._inspect import inspect
     from initkit._load import Loaded, load
     from initkit._plan import Plan
     from initkit._recipe import Recipe, recipe
@@ -43,11 +44,15 @@ if TYPE_CHECKING:
         OptionError,
         PlanError,
         PluginError,
+        ProbeError,
     )
     from initkit.hookspec import hookimpl
+    from initkit.inspection import Inspection, UnhealthyError
     from initkit.items import Fill, Item, Job, Keep, Output, Set
     from initkit.jobs import JobContext
     from initkit.plugins import recipes
+    from initkit.probes import Plot, Probe, Table, Verdict
+    from initkit.probing.scene import NotMeasured, Scene
     from initkit.report import Entry, Report
     from initkit.slots import Slot
     from initkit.streams import Stream
@@ -56,6 +61,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "initkit._apply": ("apply", "plan"),
+    "initkit._inspect": ("inspect",),
     "initkit._load": ("Loaded", "load"),
     "initkit._plan": ("Plan",),
     "initkit._recipe": ("Recipe", "recipe"),
@@ -81,11 +87,15 @@ _HOMES = {
         "OptionError",
         "PlanError",
         "PluginError",
+        "ProbeError",
     ),
     "initkit.hookspec": ("hookimpl",),
+    "initkit.inspection": ("Inspection", "UnhealthyError"),
     "initkit.items": ("Fill", "Item", "Job", "Keep", "Output", "Set"),
     "initkit.jobs": ("JobContext",),
     "initkit.plugins": ("recipes",),
+    "initkit.probes": ("Plot", "Probe", "Table", "Verdict"),
+    "initkit.probing.scene": ("NotMeasured", "Scene"),
     "initkit.report": ("Entry", "Report"),
     "initkit.slots": ("Slot",),
     "initkit.streams": ("Stream",),
@@ -94,6 +104,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022
     "apply",
+    "inspect",
     "load",
     "plan",
     "recipe",
@@ -109,6 +120,7 @@ __all__ = [  # noqa: RUF022
     "FileError",
     "Fill",
     "InitError",
+    "Inspection",
     "Item",
     "Job",
     "JobContext",
@@ -118,21 +130,29 @@ __all__ = [  # noqa: RUF022
     "Need",
     "NeedError",
     "Normal",
+    "NotMeasured",
     "OptionError",
     "Orthogonal",
     "Output",
     "Plan",
     "PlanError",
+    "Plot",
     "PluginError",
+    "Probe",
+    "ProbeError",
     "Recipe",
     "Report",
     "Rows",
+    "Scene",
     "Set",
     "Slot",
     "Stream",
+    "Table",
     "TruncatedNormal",
+    "UnhealthyError",
     "Uniform",
     "Values",
+    "Verdict",
     "hookimpl",
 ]
 

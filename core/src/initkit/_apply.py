@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -81,23 +82,67 @@ def apply(
     Raises:
         InitError: as :func:`plan`; or writing failed. The model, attributes included, is as it was before.
     """
+    with Journal(keep=rollback) as journal:
+        try:
+            return _applied(
+                model,
+                recipes,
+                journal,
+                seed=seed,
+                device=device,
+                only=only,
+                exclude=exclude,
+                progress=progress,
+                **needs,
+            )
+        except BaseException as error:
+            journal.rollback()
+            if journal.wrote and not rollback and isinstance(error, Exception):
+                raise CommitError(f"the model is half written, since rollback=False: {error}") from error
+            raise
+
+
+def _applied(
+    model: Any,
+    recipes: Recipes,
+    journal: Journal,
+    *,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    only: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    progress: Progress | None = None,
+    **needs: Any,
+) -> Report:
     _check_seed(seed)
     run = _Run(model, recipes, only, exclude, needs)
     where = _device(device, run.slots)
     sections = _planned_ahead(run)
     _check_meta(run, sections)
     report = Report(type(run.model).__name__, seed, [described(one) for one in run.recipes])
-    with Journal(keep=rollback) as journal:
-        commit = Commit(run.slots, report, journal, where, progress)
-        try:
-            _write_all(run, sections, commit)
-            commit.finish()
-        except BaseException as error:
-            journal.rollback()
-            if journal.wrote and not rollback and isinstance(error, Exception):
-                raise CommitError(f"the model is half written, since rollback=False: {error}") from error
-            raise
+    commit = Commit(run.slots, report, journal, where, progress)
+    _write_all(run, sections, commit)
+    commit.finish()
     return report
+
+
+@contextlib.contextmanager
+def tried(model: Any, recipes: Recipes, **options: Any) -> Iterator[Report]:
+    """Context in which recipes are applied; on leaving it the model is as it was, bit for bit.
+
+    Args:
+        model: as :func:`apply`.
+        recipes: likewise.
+        options: likewise, ``rollback`` aside.
+
+    Raises:
+        InitError: as :func:`apply`.
+    """
+    with Journal() as journal:
+        try:
+            yield _applied(model, recipes, journal, **options)
+        finally:
+            journal.rollback()
 
 
 def _write_all(run: _Run, sections: list[Section | None], commit: Commit) -> None:

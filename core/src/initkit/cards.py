@@ -13,8 +13,8 @@ from initkit.errors import PluginError
 if TYPE_CHECKING:
     from initkit._recipe import Recipe
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
-_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 RESERVED_NEEDS = frozenset({"model", "recipes", "seed", "device", "only", "exclude", "rollback", "progress", "self"})
 
 
@@ -35,11 +35,11 @@ class Need:
     optional: bool = False
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or self.name in RESERVED_NEEDS:
+        if not NAME.fullmatch(self.name) or self.name in RESERVED_NEEDS:
             raise PluginError(
                 f"need {self.name!r}: a need is a lower-case word that is none of {sorted(RESERVED_NEEDS)}"
             )
-        if self.loader is not None and not _TARGET.fullmatch(self.loader):
+        if self.loader is not None and not TARGET.fullmatch(self.loader):
             raise PluginError(f"need {self.name!r}: loader {self.loader!r} must read 'module:function'")
 
     @classmethod
@@ -74,9 +74,9 @@ class Card:
     plugin: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
             raise PluginError(f"card {self.name!r}: a recipe's name is lower-case letters, digits and underscores")
-        if not isinstance(self.target, str) or not _TARGET.fullmatch(self.target):
+        if not isinstance(self.target, str) or not TARGET.fullmatch(self.target):
             raise PluginError(f"card {self.name!r}: target {self.target!r} must read 'module:Class'")
         if not isinstance(self.summary, str) or not self.summary.strip() or "\n" in self.summary:
             raise PluginError(f"card {self.name!r}: summary must be one line of text")

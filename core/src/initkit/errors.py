@@ -30,6 +30,10 @@ class PluginError(InitError):
     """A plugin is unknown, broken or not installed."""
 
 
+class ProbeError(InitError):
+    """A model that cannot be measured or trained as asked."""
+
+
 class FileError(InitError):
     """A file cannot be read or written."""
 

@@ -17,6 +17,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from initkit.cards import Card
+    from initkit.probes import Probe
     from initkit.slots import Slot
 
 PROJECT = "initkit"
@@ -42,14 +43,14 @@ class Initializer:
         raise NotImplementedError
 
     @hookspec
-    def initkit_probes(self) -> Iterable[Any]:
+    def initkit_probes(self) -> Iterable[Probe]:
         """Return the plugin's probes: measurements that ``initkit inspect`` offers.
 
         Example::
 
             @hookimpl
             def initkit_probes():
-                return [dirichlet_energy]
+                return [Probe("energy", "initkit_gnn.smoothing:energy", "Dirichlet energy by depth.", needs=["graph"])]
         """
         raise NotImplementedError
 

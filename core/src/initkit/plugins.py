@@ -15,6 +15,7 @@ import pluggy
 from initkit.cards import Card
 from initkit.errors import PluginError, did_you_mean, listed
 from initkit.hookspec import PROJECT, Initializer
+from initkit.probes import Probe
 
 GROUP = "initkit"
 SELECT = "INITKIT_PLUGINS"
@@ -86,6 +87,23 @@ class Registry:
         raise PluginError(
             f"plugin {plugin_name!r} has no recipe {name!r}{did_you_mean(name, names)}; it has {listed(names, 30)}"
         )
+
+    def probes(self) -> tuple[list[Probe], dict[str, str]]:
+        """Probes of every working plugin, in order of plugin name; and the plugins whose hook fails, with the cause."""
+        found: list[Probe] = []
+        faults: dict[str, str] = {}
+        for plugin in self.plugins:
+            if "initkit_probes" not in plugin.hooks:
+                continue
+            others = [module for name, module in self.manager.list_name_plugin() if name != plugin.name]
+            try:
+                for probe in self.manager.subset_hook_caller("initkit_probes", remove_plugins=others)()[0]:
+                    if not isinstance(probe, Probe):
+                        raise TypeError(f"it must return initkit.Probe objects, but holds {type(probe).__name__}")
+                    found.append(replace(probe, plugin=plugin.name))
+            except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
+                faults[plugin.name] = _cause("initkit_probes fails", error)
+        return found, faults
 
     def card_of(self, target: str) -> Card | None:
         """The card whose target is ``"module:Class"``, if an installed plugin has one."""

@@ -1,0 +1,184 @@
+"""Inspect a model: run probes, and leave it bit for bit as it was."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+
+from initkit import _apply
+from initkit._apply import Recipes
+from initkit._recipe import needs_of, recipe
+from initkit.errors import InitError, NeedError, PluginError, did_you_mean, listed
+from initkit.inspection import Inspection, Skipped
+from initkit.jobs import Progress
+from initkit.plugins import registry
+from initkit.probes import Probe, Table, Verdict
+from initkit.probing.scene import NotMeasured, Scene
+
+CORE = (
+    Probe("signal", "initkit.probing.signal:signal", "Signal and gradient by depth, ranks, dead units."),
+    Probe("loss", "initkit.probing.loss:loss", "The loss at the start against that of the answer 0."),
+    Probe("jacobian", "initkit.probing.jacobian:jacobian", "Singular values of the input-output Jacobian."),
+    Probe("kernel", "initkit.probing.kernel:kernel", "Condition of the empirical neural tangent kernel."),
+    Probe("guessing", "initkit.probing.guessing:guessing", "Initial guessing bias: answers of the untrained model."),
+    Probe("gradsign", "initkit.probing.gradsign:gradsign", "GradSign: agreement of the samples' gradients."),
+    Probe("epsinas", "initkit.probing.epsinas:epsinas", "epsinas: how the outputs depend on one shared weight."),
+)
+"""The core's own probes; their ids are ``core/NAME``."""
+
+Choice = str | Callable[..., Any]
+
+
+def inspect(
+    model: Any,
+    inputs: Any = None,
+    *,
+    probes: Sequence[Choice] | Choice | None = None,
+    before: Inspection | None = None,
+    recipes: Recipes | None = None,
+    loss: Callable[[Any], torch.Tensor] | None = None,
+    targets: Any = None,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    progress: Progress | None = None,
+    **needs: Any,
+) -> Inspection:
+    """Measure a model as it starts. It is left bit for bit as it was: values, buffers, modes, gradients, random state.
+
+    Args:
+        model: an ``nn.Module``, or any subject that an installed plugin knows.
+        inputs: what its forward takes: a tensor or array, a tuple or list (by position), a mapping (by name), or any
+            other object. Probes that need it are left out without it, and say so.
+        probes: ids such as ``"core/signal"``, plugins (``"gnn"``: all of its probes, ``"core"``: the core's), or
+            functions. None takes the core's and those of each plugin whose needs are all given.
+        before: an earlier inspection to lay beside this one.
+        recipes: inspect the model as it is, apply these, inspect again and take them back; the result is the second
+            inspection, with the first as its ``before``.
+        loss: ``loss(model)``, a scalar tensor. Without it and targets, gradients are those of a random direction.
+        targets: what the model should answer: whole numbers for cross-entropy, else squared error.
+        seed: of the inspection's random streams and of what the loss draws.
+        device: for ``recipes``, as :func:`initkit.apply`.
+        progress: as :func:`initkit.apply`.
+        needs: the data that probes and recipes ask for.
+
+    Raises:
+        InitError: an unknown probe or keyword, or a model that fails on the inputs.
+    """
+    chosen, faults = _chosen(probes, needs)
+    known = {need.name for probe in chosen if isinstance(probe, Probe) for need in probe.needs}  # type: ignore[union-attr]
+    known |= {name for one in _made(recipes) for name in needs_of(one).all}
+    _check_keywords(needs, known, named=probes is not None)
+
+    def look(earlier: Inspection | None) -> Inspection:
+        scene = Scene(model, inputs, targets=targets, loss=loss, seed=seed, progress=progress)
+        return _run(scene, chosen, needs, faults, earlier)
+
+    if recipes is None:
+        return look(before)
+    asked = {name: value for name, value in needs.items() if any(name in needs_of(r).all for r in _made(recipes))}
+    first = look(None) if before is None else before
+    with _apply.tried(model, recipes, seed=seed, device=device, progress=progress, **asked) as report:
+        second = look(first)
+    second.report = report
+    return second
+
+
+def _run(
+    scene: Scene,
+    chosen: Sequence[Probe | Callable[..., Any]],
+    needs: dict[str, Any],
+    faults: dict[str, str],
+    before: Inspection | None,
+) -> Inspection:
+    found = Inspection(type(scene.model).__name__, scene.seed, _versions(), before=before)
+    found.skipped += [Skipped(plugin, cause) for plugin, cause in faults.items()]
+    for probe in chosen:
+        name = probe.id if isinstance(probe, Probe) else getattr(probe, "__name__", "probe")
+        try:
+            function, given = _ready(probe, needs)
+            for item in function(scene, **given):
+                _take(found, item, name)
+        except NotMeasured as reason:
+            found.skipped.append(Skipped(name, str(reason)))
+    if not found.tables and not found.verdicts:
+        reasons = "; ".join(f"{skip.probe}: {skip.why}" for skip in found.skipped)
+        raise NeedError(
+            f"nothing could be measured of {found.subject}: {reasons or 'no probe found its kind of layer'}"
+        )
+    return found
+
+
+def _take(found: Inspection, item: Any, probe: str) -> None:
+    if isinstance(item, Table):
+        found.add(item, probe)
+    elif isinstance(item, Verdict):
+        found.verdicts.append(item)
+    else:
+        raise PluginError(f"probe {probe} yields {type(item).__name__}; it must yield Table and Verdict")
+
+
+def _ready(probe: Probe | Callable[..., Any], needs: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
+    if not isinstance(probe, Probe):
+        return probe, needs
+    missing = [need for need in probe.needs if not need.optional and needs.get(need.name) is None]  # type: ignore[union-attr]
+    if missing:
+        need = missing[0]
+        about = f" ({need.help})" if need.help else ""  # type: ignore[union-attr]
+        raise NotMeasured(
+            f"needs {need.name!r}{about}: give {need.name}=..., or define the name in model.py"  # type: ignore[union-attr]
+        )
+    return probe.load(), {need.name: needs[need.name] for need in probe.needs if need.name in needs}  # type: ignore[union-attr]
+
+
+def _chosen(
+    probes: Sequence[Choice] | Choice | None, needs: dict[str, Any]
+) -> tuple[list[Probe | Callable[..., Any]], dict[str, str]]:
+    core = [Probe(p.name, p.target, p.summary, p.needs, plugin="core") for p in CORE]
+    theirs, faults = registry().probes()
+    if probes is None:
+        ready = [p for p in theirs if all(need.optional or need.name in needs for need in p.needs)]  # type: ignore[union-attr]
+        return [*core, *ready], faults
+    found: list[Probe | Callable[..., Any]] = []
+    offered = [*core, *theirs]
+    for word in [probes] if isinstance(probes, str) or callable(probes) else probes:
+        if callable(word):
+            found.append(word)
+            continue
+        same = [p for p in offered if word in (p.id, p.plugin)]
+        if not same:
+            if word in faults:
+                raise PluginError(f"plugin {word!r}: {faults[word]}")
+            ids = [p.id for p in offered]
+            raise PluginError(
+                f"there is no probe {word!r}{did_you_mean(word, [*ids, *{p.plugin for p in offered}])}; "
+                f"there are {listed(ids, 20)}"
+            )
+        found += [p for p in same if p not in found]
+    return found, {}
+
+
+def _made(recipes: Recipes | None) -> list[Any]:
+    if recipes is None:
+        return []
+    return [
+        recipe(one) if isinstance(one, str) else one
+        for one in ([recipes] if isinstance(recipes, str) or not isinstance(recipes, Iterable) else recipes)
+    ]
+
+
+def _check_keywords(needs: dict[str, Any], known: set[str], *, named: bool) -> None:
+    """An unknown keyword is an error; a need of a probe that was not chosen is none."""
+    everywhere = known | {need.name for probe in registry().probes()[0] for need in probe.needs}  # type: ignore[union-attr]
+    everywhere |= {need.name for card in registry().cards() for need in card.needs}  # type: ignore[union-attr]
+    for name in needs:
+        if name not in everywhere:
+            raise NeedError(
+                f"unknown keyword {name!r}{did_you_mean(name, everywhere)}; probes ask for {listed(sorted(known)) or 'nothing'}"
+            )
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in ("initkit-core", "torch")}

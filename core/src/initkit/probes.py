@@ -1,0 +1,154 @@
+"""Probes: what a plugin says of a measurement without importing it, and what a measurement yields."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from initkit.cards import NAME, TARGET, Need
+from initkit.errors import PluginError
+
+Level = Literal["PASS", "WARN", "FAIL"]
+LEVELS: tuple[Level, ...] = ("PASS", "WARN", "FAIL")
+
+
+@dataclass(frozen=True, repr=False)
+class Probe:
+    """A measurement that ``initkit inspect`` offers: its name, home and one-line summary, readable without torch.
+
+    The function is called with a :class:`~initkit.probing.scene.Scene` and the needs that it names as keyword-only
+    arguments, and yields :class:`Table` and :class:`Verdict`. A function that yields nothing found nothing of its
+    kind in the model. It never changes the model.
+
+    Example::
+
+        def smoothing(scene, *, graph):
+            yield Table("smoothing", rows=[{"layer": name, "energy": energy} for name, energy in ...])
+            yield Verdict("WARN", "node states become equal after 6 layers")
+
+    Args:
+        name: short snake_case name; the probe's id is ``plugin/name``.
+        target: ``"module:function"``.
+        summary: one line.
+        needs: data asked for, as names (``"graph?"`` is optional) or :class:`Need`.
+
+    Raises:
+        PluginError: a field is malformed.
+    """
+
+    name: str
+    target: str
+    summary: str
+    needs: Sequence[Need | str] = ()
+    plugin: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+            raise PluginError(f"probe {self.name!r}: a probe's name is lower-case letters, digits and underscores")
+        if not isinstance(self.target, str) or not TARGET.fullmatch(self.target):
+            raise PluginError(f"probe {self.name!r}: target {self.target!r} must read 'module:function'")
+        if not isinstance(self.summary, str) or not self.summary.strip() or "\n" in self.summary:
+            raise PluginError(f"probe {self.name!r}: summary must be one line of text")
+        object.__setattr__(self, "needs", tuple(Need.of(need) for need in self.needs))
+
+    def __repr__(self) -> str:
+        return f"Probe({self.id!r}, {self.summary!r})"
+
+    @property
+    def id(self) -> str:
+        """``plugin/name``."""
+        return f"{self.plugin}/{self.name}" if self.plugin else self.name
+
+    def load(self) -> Callable[..., Any]:
+        """Import the function.
+
+        Raises:
+            PluginError: the module cannot be imported, or holds no such function.
+        """
+        module_name, _, attribute = self.target.partition(":")
+        try:
+            found = getattr(importlib.import_module(module_name), attribute, None)
+        except Exception as error:
+            raise PluginError(
+                f"probe {self.id}: cannot import {module_name}: {type(error).__name__}: {error}"
+            ) from error
+        if not callable(found):
+            raise PluginError(f"probe {self.id}: {self.target} is no function")
+        return found  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """How a table is drawn.
+
+    Args:
+        kind: ``line`` (by ``x``, or by the order of the rows), ``scatter``, ``bars``, or ``histogram`` (``x`` the left
+            edges of equal bins, ``y`` the counts).
+        x: column of the horizontal axis.
+        y: columns of the vertical axis.
+        group: column whose values tell series apart.
+        log: axes with a logarithmic scale: ``"x"``, ``"y"``.
+        equal: whether both axes have one scale, as for points of the complex plane.
+        labels: words for the axes and columns in place of the columns' names.
+    """
+
+    kind: Literal["line", "scatter", "bars", "histogram"]
+    x: str
+    y: Sequence[str]
+    group: str = ""
+    log: Sequence[str] = ()
+    equal: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that a probe found.
+
+    Args:
+        name: unique within the probe; two inspections are laid side by side by it.
+        rows: dicts of JSON values with equal keys. The first column names the row.
+        words: one line that says what is shown.
+        plot: how it is drawn; None where a drawing would not help.
+        compare: columns shown before and after a recipe; () takes the plot's ``y``.
+    """
+
+    name: str
+    rows: Sequence[Mapping[str, Any]]
+    words: str = ""
+    plot: Plot | None = None
+    compare: Sequence[str] = ()
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns, in the order of the first row that has them."""
+        return list(dict.fromkeys(key for row in self.rows for key in row))
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The columns of ``compare``, else those that are drawn."""
+        return tuple(self.compare) or (tuple(self.plot.y) if self.plot is not None else ())
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a measurement means, in plain words.
+
+    Args:
+        level: ``PASS``; ``WARN``: worth a look; ``FAIL``: training will not start well from here.
+        words: a sentence with the numbers: ``variance falls 40x over 12 layers: signal dies before the head``.
+        where: name of the tensor or layer, if it is about one.
+    """
+
+    level: Level
+    words: str
+    where: str = ""
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise PluginError(f"verdict {self.words!r}: level {self.level!r} must be one of {', '.join(LEVELS)}")
+
+    def __str__(self) -> str:
+        return f"{self.level}  {f'{self.where}: ' if self.where else ''}{self.words}"
