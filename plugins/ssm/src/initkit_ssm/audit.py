@@ -113,7 +113,7 @@ def audited(layer: Layer, slots: Slots, length: int | None = None) -> LayerAudit
         length: of the sequences, or None.
     """
     names = sorted({name for where in layer.roles.values() for name in where.tensors})
-    hollow = [name for name in _dynamics(layer) or names if not slots[name].present]
+    hollow = [name for name in dynamics(layer) or names if not slots[name].present]
     if hollow:
         return _unjudged(layer, f"no values yet in {listed(hollow)} (meta device): apply a recipe first")
     steps = layer.steps(lambda name: slots[name].read())
@@ -126,9 +126,9 @@ def audited(layer: Layer, slots: Slots, length: int | None = None) -> LayerAudit
     decay = steps.decay.reshape(-1)
     tau = time_constant(decay)
     figures = _figures(steps, tau, length)
-    low = sorted({str(slots[n].dtype).removeprefix("torch.") for n in _dynamics(layer) if slots[n].dtype in LOW})
+    low = sorted({str(slots[n].dtype).removeprefix("torch.") for n in dynamics(layer) if slots[n].dtype in LOW})
     level, words = _judged(steps, tau, broken, length)
-    unset = [name for name in _dynamics(layer) if not bool(slots[name].read().any())]
+    unset = [name for name in dynamics(layer) if not bool(slots[name].read().any())]
     if level != "PASS" and unset:
         words += f"; {listed(unset)} {'is' if len(unset) == 1 else 'are'} 0 everywhere, as if never set"
     if low:
@@ -210,7 +210,7 @@ def _unjudged(layer: Layer, words: str) -> LayerAudit:
     return LayerAudit(layer, "", words, torch.empty(0, dtype=torch.float64), row)
 
 
-def _dynamics(layer: Layer) -> list[str]:
+def dynamics(layer: Layer) -> list[str]:
     """Names of the tensors that time constants come from."""
     roles = ("rate", "freq", "dt", "nu", "theta", "decay", "forget_bias", "bias", "time_decay")
     return sorted({name for role in roles if role in layer.roles for name in layer.roles[role].tensors})

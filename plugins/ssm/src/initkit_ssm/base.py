@@ -56,11 +56,12 @@ class LayerRecipe(Recipe):
     def layers(self, model: nn.Module) -> Found:
         """The layers found; PlanError where there is none of the recipe's kinds."""
         found = find_layers(model, self.strict)
-        if not found.of(self.kinds):
+        wanted = self.wanted(found)
+        if not found.of(wanted):
             others = [f"{layer.title} is of kind {layer.kind}" for layer in found.layers]
             there = f"; {listed([*others, *found.unknown], 4)}" if others or found.unknown else ""
             raise PlanError(
-                f"recipe {self.id}: {type(model).__name__} has no layer of the kinds {', '.join(self.kinds)}{there}; "
+                f"recipe {self.id}: {type(model).__name__} has no layer of the kinds {', '.join(wanted)}{there}; "
                 "a layer class of one's own is taught with initkit_ssm.register"
             )
         return found
@@ -69,7 +70,7 @@ class LayerRecipe(Recipe):
         """The items of all layers, and the remarks as a note in the report."""
         remarks, marks = list(found.unknown), dict[str, dict[str, bool]]()
         dtypes = {name: tensor.dtype for name, tensor in (*model.named_parameters(), *model.named_buffers())}
-        for layer in found.of(self.kinds):
+        for layer in found.of(self.wanted(found)):
             set_here: set[str] = set()
             for item in self.layer_items(layer):
                 if isinstance(item, Fill):
@@ -89,6 +90,10 @@ class LayerRecipe(Recipe):
         if remarks:
             rows = [{"remark": remark} for remark in remarks]
             yield Job("remarks", lambda ctx: _note(ctx, f"{self.id} remarks", rows), "adds remarks to the report")
+
+    def wanted(self, found: Found) -> Sequence[str]:
+        """The kinds that these options set in this model: ``kinds``, unless a subclass says otherwise."""
+        return self.kinds
 
     def layer_items(self, layer: Layer) -> Iterator[Item]:
         """Yield the items of one layer."""

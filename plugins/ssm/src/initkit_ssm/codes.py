@@ -110,7 +110,7 @@ S4_FLOOR = 1e-4
 """S4's layers clamp to this before they take the logarithm, so that a frequency of 0 is stored as log(1e-4)."""
 
 S4_CODES = {
-    "none": PLAIN,
+    "none": PLAIN.floored(S4_FLOOR),
     "exp": LOG.floored(S4_FLOOR),
     "relu": RELU,
     "sigmoid": SIGMOID.floored(S4_FLOOR),

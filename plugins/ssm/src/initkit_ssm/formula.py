@@ -141,6 +141,7 @@ def stored(draw: Draw, code: Code, shape: tuple[int, ...]) -> Draw:
     """The draw of what a layer stores, from the draw of a real value and the layer's code."""
     if code.name == "stored" and code.floor is None:
         return draw
+    words = draw.describe() if code.name == "stored" else f"{code.name}({draw.describe()})"
     if isinstance(draw, Elementwise):
         return draw.map(code.store, code.name)
     if isinstance(draw, Formula):
@@ -149,8 +150,8 @@ def stored(draw: Draw, code: Code, shape: tuple[int, ...]) -> Draw:
         value = code.store(torch.tensor(float(draw.value.real), dtype=torch.float64))
         return Constant(float(value))
     if isinstance(draw, Values):
-        return Values(code.store(draw.tensor), f"{code.name}({draw.describe()})")
-    return Formula(code.store, (Part(draw, shape),), f"{code.name}({draw.describe()})")
+        return Values(code.store(draw.tensor), words)
+    return Formula(code.store, (Part(draw, shape),), words)
 
 
 def _fixed(draw: Draw) -> bool:

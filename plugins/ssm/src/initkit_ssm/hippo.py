@@ -5,8 +5,8 @@ With P[n] = sqrt(n + 1/2) the sum A + P Pᵀ is -1/2 I + K, K skew-symmetric. Th
 
     Σ_n arctan(w/q_n) = Im[logΓ(N + 1/2 + i w) - logΓ(1/2 + i w)] = (k + 1/2) π,    q_n = n + 1/2,  k = 0 .. N/2 - 1,
 
-a function of w that is increasing and concave: Newton's method finds all of them at once in O(N) memory. In the basis of
-unit eigenvectors with P̂ real and positive, P̂² = 1/Σ_n q_n/(w² + q_n²) and B̂ = sqrt(2) P̂.
+a function of w that is increasing and concave: Newton's method finds all of them at once in O(N) memory. In the basis
+of unit eigenvectors with P̂ real and positive, P̂² = 1/Σ_n q_n/(w² + q_n²) and B̂ = sqrt(2) P̂.
 
 Source: the matrices are those of Gu et al., HiPPO (NeurIPS 2020, arXiv 2008.07669) and How to Train Your HiPPO
 (arXiv 2206.12037); the closed form is ours.

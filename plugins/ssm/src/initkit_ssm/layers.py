@@ -12,8 +12,10 @@ modes; N: stored states; H: channels:
 ========================  ===========================================================================================
 kind                      roles
 ========================  ===========================================================================================
-``s4d``, ``s4_dplr``      ``rate`` -Re A (S, M), ``freq`` Im A (S, M; absent in real layers), ``dt`` (H,), (H, 1) or
-                          (H, M), ``B`` and ``P`` complex (absent where the layer has none), ``C`` complex, ``D``
+``s4d``, ``s4_dplr``      ``rate`` -Re A (S, M), ``freq`` Im A times ``sign`` (S, M; absent in real layers), ``dt``
+                          (H,), (H, 1) or (H, M), ``B`` (1, S, M) and ``P`` (rank, S, M) complex (absent where the
+                          layer has none), ``C`` (H, M) or (directions, H, M) complex, ``D``, ``length`` (S4's
+                          ``l_kernel``)
 ``s5``                    ``rate``, ``freq``, ``dt`` (P,), ``B`` (P, H), ``C`` (H, P) complex (and ``C2``), ``D``
 ``lru``                   ``nu`` -log|λ|, ``theta`` arg λ, ``gamma`` (N,), ``B`` (N, H), ``C`` (H, N) complex, ``D``
 ``mamba``, ``mamba2``,    ``rate`` -A > 0, ``dt`` (the step at a projection of 0; stored as the bias of dt), ``D``;
@@ -27,8 +29,9 @@ kind                      roles
 ========================  ===========================================================================================
 
 ``facts`` holds what shapes do not tell: ``channels`` H, ``state`` N, ``paired`` (each stored mode stands for a
-conjugate pair, so outputs have a factor of 2), ``disc`` (``zoh`` or ``bilinear``), ``layer`` and ``layers`` (the place
-in the stack), ``heads``, ``block_width``, ``dt_rank``, and whatever else an adapter's recipes agree on.
+conjugate pair, so outputs have a factor of 2), ``sign`` (-1 where the layer reads Im A as minus ``freq``), ``disc``
+(``zoh`` or ``bilinear``), ``layer`` and ``layers`` (the place in the stack), ``heads``, ``block_width``, ``dt_rank``,
+and whatever else an adapter's recipes agree on.
 
 An adapter of one's own is registered with :func:`register`, or by a distribution's entry point in the group
 ``initkit_ssm.adapters`` that names an adapter object.
@@ -38,114 +41,21 @@ from __future__ import annotations
 
 import importlib.metadata
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from initkit import Blocks, Constant, Draw, Fill, PlanError, Values
+from initkit import Draw, Fill, PlanError
 from initkit.errors import listed
-from initkit_ssm import formula
-from initkit_ssm.codes import PLAIN, Code
+from initkit_ssm import storage
+from initkit_ssm.storage import Index, Read, Site, Stored
 
-Read = Callable[[str], Tensor]
-"""Gives the value of a tensor of the model by its qualified name."""
-
-Index = tuple[int | slice, ...]
-
-
-@dataclass(frozen=True)
-class Site:
-    """A module and where it stands.
-
-    Attributes:
-        name: qualified name in the model, as the core writes it.
-        module: the module.
-        parent: the site that holds it; None for the model itself.
-    """
-
-    name: str
-    module: nn.Module
-    parent: Site | None = None
-
-    def full(self, name: str) -> str:
-        """Qualified name of a tensor of the module."""
-        return f"{self.name}.{name}" if self.name else name
-
-    def tensor(self, name: str) -> Tensor | None:
-        """A parameter or buffer of the module by its name (dots allowed), or None."""
-        owner_name, _, attribute = name.rpartition(".")
-        try:
-            owner = self.module.get_submodule(owner_name)
-        except AttributeError:
-            return None
-        found = owner._parameters.get(attribute)
-        return found if found is not None else owner._buffers.get(attribute)
-
-    def shape(self, name: str) -> tuple[int, ...] | None:
-        """Shape of a tensor of the module, or None where there is none."""
-        tensor = self.tensor(name)
-        return None if tensor is None else tuple(tensor.shape)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The module's own parameters and buffers (not those of modules inside it)."""
-        own = {**self.module._parameters, **self.module._buffers}
-        return {name: tensor for name, tensor in own.items() if tensor is not None}
-
-    def words(self) -> str:
-        """Name, class, own tensors and shapes, for messages."""
-        shapes = [f"{name} {tuple(tensor.shape)}" for name, tensor in self.tensors().items()]
-        return f"{self.name or 'the model'} ({type(self.module).__name__}: {listed(shapes, 12) or 'no tensors'})"
-
-
-@dataclass(frozen=True)
-class Stored:
-    """Where and how a layer stores one role.
-
-    Attributes:
-        tensor: qualified name in the model.
-        shape: of the role; a complex role has one entry for a complex number.
-        code: scalar code of a real role.
-        part: ``whole``: the tensor is the role (complex roles: a complex tensor, or a real one with a last axis of
-            2). ``real``, ``imag``: the role is that part of such a tensor. ``split``: a complex role in two real
-            tensors, its imaginary part in ``imag``.
-        imag: qualified name of the second tensor of a ``split`` role.
-        complex: whether the role is complex.
-        index: the block of the tensor that holds the role, None for all of it; entries outside it are left.
-    """
-
-    tensor: str
-    shape: tuple[int, ...]
-    code: Code = PLAIN
-    part: Literal["whole", "real", "imag", "split"] = "whole"
-    imag: str = ""
-    complex: bool = False
-    index: Index | None = None
-
-    @property
-    def tensors(self) -> tuple[str, ...]:
-        """Names of the tensors that hold it."""
-        return (self.tensor, self.imag) if self.part == "split" else (self.tensor,)
-
-    def read(self, read: Read) -> Tensor:
-        """The role's value in float64 (complex128), decoded, on the CPU."""
-        tensor = read(self.tensor).detach().to("cpu")
-        if self.part == "split":
-            return torch.complex(tensor.to(torch.float64), read(self.imag).detach().to("cpu", torch.float64))
-        if self.index is not None:
-            tensor = tensor[self.index]
-        if self.complex or self.part in ("real", "imag"):
-            value = tensor if tensor.is_complex() else torch.view_as_complex(tensor.to(torch.float64).contiguous())
-            value = value.to(torch.complex128)
-            return value if self.complex else self.code.load(getattr(value, self.part))
-        return self.code.load(tensor)
-
-    def draw(self, value: Draw) -> Draw:
-        """The draw of what is stored, from a draw of the role's real value."""
-        return formula.stored(value, self.code, self.shape)
+__all__ = [
+    "Adapter", "Found", "Index", "Layer", "Read", "Site", "Steps", "Stored", "adapters", "find_layers", "register",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -204,71 +114,8 @@ class Layer:
         return self.adapter.steps(self, read)
 
     def fills(self, values: Mapping[str, tuple[Draw, str]]) -> Iterator[Fill]:
-        """Yield a fill for each tensor that holds the given roles; roles in one tensor share a fill.
-
-        Args:
-            values: by role, a draw of its value (not of what is stored) and why. A complex role takes a draw of
-                complex values (``Normal`` has its std per component).
-        """
-        by_tensor: dict[str, list[tuple[Stored, Draw, str]]] = {}
-        for role, (draw, why) in values.items():
-            where = self.roles[role]
-            if where.part == "split":
-                yield from _split(where, draw, why)
-            else:
-                by_tensor.setdefault(where.tensor, []).append((where, draw, why))
-        for tensor, held in by_tensor.items():
-            yield Fill(tensor, _merged(self, held), why="; ".join(dict.fromkeys(why for _, _, why in held)))
-
-
-def _merged(layer: Layer, held: list[tuple[Stored, Draw, str]]) -> Draw:
-    parts = {where.part: where.draw(draw) for where, draw, _ in held}
-    first = held[0][0]
-    if set(parts) == {"real", "imag"} and len(held) == 2:
-        return _as_stored(layer, first.tensor, formula.pair(parts["real"], parts["imag"], first.shape))
-    if len(held) == 1 and first.part == "whole":
-        draw = _as_stored(layer, first.tensor, held[0][1]) if first.complex else parts["whole"]
-        return draw if first.index is None else Blocks([(first.index, draw)])
-    if all(where.index is not None for where, _, _ in held):
-        return Blocks([(where.index or (), where.draw(draw)) for where, draw, _ in held])
-    raise PlanError(
-        f"{layer.title}: {first.tensor} holds the real and the imaginary part together; set both, not one alone"
-    )
-
-
-def _as_stored(layer: Layer, name: str, draw: Draw) -> Draw:
-    """A draw of complex values, for the complex tensor or the real one with a last axis of 2."""
-    if isinstance(draw, Values) and draw.tensor.is_complex() and not _find(layer.site, name).is_complex():
-        return Values(torch.view_as_real(draw.tensor.resolve_conj()).contiguous(), draw.describe())
-    return draw
-
-
-def _find(site: Site, name: str) -> Tensor:
-    at: Site | None = site
-    while at is not None:
-        tensor = at.tensor(name.removeprefix(f"{at.name}.") if at.name else name)
-        if tensor is not None and (not at.name or name.startswith(f"{at.name}.")):
-            return tensor
-        at = at.parent
-    raise PlanError(f"{site.words()} has no tensor {name}")
-
-
-def _split(where: Stored, draw: Draw, why: str) -> Iterator[Fill]:
-    """Two fills of a complex role in two real tensors."""
-    if isinstance(draw, Values):
-        halves = [getattr(draw.tensor, part).to(torch.float64).contiguous() for part in ("real", "imag")]
-        for tensor, half, word in zip((where.tensor, where.imag), halves, ("real", "imaginary"), strict=True):
-            yield Fill(tensor, Values(half, f"{word} part of {draw.describe()}"), why)
-    elif isinstance(draw, Constant):
-        yield Fill(where.tensor, Constant(float(draw.value.real)), why)
-        yield Fill(where.imag, Constant(float(draw.value.imag)), why)
-    elif isinstance(draw, formula.Formula):
-        # Both halves come from one computation on the first tensor's stream.
-        yield Fill(where.tensor, draw.component("real", where.tensor), why)
-        yield Fill(where.imag, draw.component("imag", where.tensor), why)
-    else:
-        yield Fill(where.tensor, draw, why)
-        yield Fill(where.imag, draw, why)
+        """Fills for the given roles, see :func:`initkit_ssm.storage.fills`."""
+        return storage.fills(self.site, self.roles, values)
 
 
 class Adapter(ABC):
@@ -309,7 +156,7 @@ class Adapter(ABC):
         if "rate" not in roles or "dt" not in roles:
             return None
         rate, dt = layer.read("rate", read), layer.read("dt", read)
-        step = dt if dt.ndim >= rate.ndim or dt.shape == rate.shape[-dt.ndim :] else dt.unsqueeze(-1)
+        step = dt.unsqueeze(-1) if dt.ndim < rate.ndim else dt.squeeze(-1) if dt.ndim > rate.ndim else dt
         if rate.ndim == 2 and step.ndim == 2 and rate.shape[0] != step.shape[0]:
             rate = rate.repeat(step.shape[0] // rate.shape[0], 1)
         freq = layer.read("freq", read) if "freq" in roles else None

@@ -2,10 +2,45 @@
 
 from __future__ import annotations
 
-from initkit import Card, hookimpl
+from initkit import Card, Need, Probe, hookimpl
 
 
 @hookimpl
 def initkit_recipes() -> list[Card]:
     """Cards, the default first."""
-    return []
+    return [
+        Card(
+            "mamba",
+            "initkit_ssm.mamba:Mamba",
+            "Mamba, Mamba-2, Mamba-3 and gated delta nets as their authors start them: "
+            "time constants from one step to 1,000.",
+        ),
+        Card(
+            "rg_lru",
+            "initkit_ssm.rg_lru:RgLru",
+            "RG-LRU as in Griffin: decays on a ring, gates that start half open.",
+        ),
+        Card(
+            "gate_decay",
+            "initkit_ssm.gate_decay:GateDecay",
+            "Gates that remember: published starts of mLSTM, sLSTM and RWKV, or log-uniform time constants.",
+        ),
+        Card(
+            "repair",
+            "initkit_ssm.repair:Repair",
+            "Repair layers whose memory is broken from the start, and leave all others.",
+        ),
+    ]
+
+
+@hookimpl
+def initkit_probes() -> list[Probe]:
+    """The audit of time constants."""
+    return [
+        Probe(
+            "time_constants",
+            "initkit_ssm.probe:time_constants",
+            "How many steps recurrent layers remember as they start, and whether that is broken.",
+            needs=(Need("length", help="number of steps of the sequences that the model will read", optional=True),),
+        )
+    ]

@@ -1,0 +1,57 @@
+"""The battery for the recipes of time-invariant layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import ssm_layouts
+import torch
+from torch import Tensor, nn
+
+import initkit
+from initkit.testing import Case, parametrize_with_checks
+
+
+class Stack(nn.Module):
+    """Two layers with a tied pair of parameters and a map beside them."""
+
+    def __init__(self, make: Any) -> None:
+        super().__init__()
+        self.first, self.second = make(), make()
+        self.head = nn.Linear(6, 6)
+        self.back = nn.Linear(6, 6)
+        self.back.weight = self.head.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.back(self.second(torch.relu(self.head(self.first(x)))))
+
+
+def stack(kind: str, *args: Any, **options: Any) -> Any:
+    return lambda: Stack(lambda: getattr(ssm_layouts, kind)(6, 8, *args, **options))
+
+
+def cases() -> list[Case]:
+    return [
+        Case("ssm/s4d", stack("S4D")),
+        Case(initkit.recipe("ssm/s4d", variant="dfout"), stack("S4", copies=2)),
+        Case(initkit.recipe("ssm/s4d", variant="rand", b_init="random"), stack("S5")),
+        Case("ssm/lru", stack("LRU")),
+        Case(initkit.recipe("ssm/lru", preset="very_long"), stack("S4", copies=3)),
+    ]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Threads cost more than they give on tensors of this size."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@parametrize_with_checks(cases())
+def test_conformance(check: Any, case: Case) -> None:
+    check(case)
