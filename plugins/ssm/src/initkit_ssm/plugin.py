@@ -10,6 +10,16 @@ def initkit_recipes() -> list[Card]:
     """Cards, the default first."""
     return [
         Card(
+            "s4d",
+            "initkit_ssm.s4d:S4D",
+            "Diagonal state space models: eigenvalues by the laws of HiPPO and its relatives, dt over two decades.",
+        ),
+        Card(
+            "lru",
+            "initkit_ssm.lru:Lru",
+            "Linear recurrent units: eigenvalues uniform on a ring, inputs scaled so that states keep their size.",
+        ),
+        Card(
             "mamba",
             "initkit_ssm.mamba:Mamba",
             "Mamba, Mamba-2, Mamba-3 and gated delta nets as their authors start them: "
