@@ -6,12 +6,35 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from initkit_ssm.auditing import Audit, audit
     from initkit_ssm.layers import Adapter, Found, Layer, Site, Steps, Stored, find_layers, register
+    from initkit_ssm.precision import promote_fp32
+    from initkit_ssm.watching import Watched, watch
 
 __version__ = "0.1.0"
-__all__ = ["Adapter", "Found", "Layer", "Site", "Steps", "Stored", "find_layers", "register"]
+__all__ = [
+    "Adapter",
+    "Audit",
+    "Found",
+    "Layer",
+    "Site",
+    "Steps",
+    "Stored",
+    "Watched",
+    "audit",
+    "find_layers",
+    "promote_fp32",
+    "register",
+    "watch",
+]
 
-_HOMES: dict[str, str] = {}
+_HOMES = {
+    "Audit": "initkit_ssm.auditing",
+    "Watched": "initkit_ssm.watching",
+    "audit": "initkit_ssm.auditing",
+    "promote_fp32": "initkit_ssm.precision",
+    "watch": "initkit_ssm.watching",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from initkit import NeedError, Plot, Scene, Table, Verdict
-from initkit_ssm.audit import Audit, audit, histogram
+from initkit_ssm.auditing import Audit, audit, histogram
 
 REPAIR = "ssm/repair sets it as its authors do"
 
@@ -37,12 +37,9 @@ def time_constants(scene: Scene, *, length: Any = None) -> Iterator[Table | Verd
 
 
 def _histogram(tau: torch.Tensor) -> Table:
-    bins = histogram(tau)
-    filled = [i for i, (_, count) in enumerate(bins) if count]
-    first, last = max(filled[0] - 1, 0), min(filled[-1] + 2, len(bins))
     return Table(
         "memory",
-        [{"steps": edge, "modes": count} for edge, count in bins[first:last]],
+        [{"steps": edge, "modes": count} for edge, count in histogram(tau)],
         words="modes by time constant, a bin a factor of two",
         plot=Plot("bars", "steps", ("modes",), labels={"steps": "time constant, steps", "modes": "modes"}),
     )

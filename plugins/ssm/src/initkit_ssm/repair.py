@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from initkit import CommitError, Fill, Item, Job, JobContext, Keep
 from initkit.slots import slots_of
-from initkit_ssm.audit import LayerAudit, audited, dynamics
+from initkit_ssm.auditing import LayerAudit, audited, dynamics
 from initkit_ssm.base import LayerRecipe
 from initkit_ssm.layers import Found, Layer
 from initkit_ssm.stack import numbered

@@ -232,7 +232,7 @@ def _finite(row: dict[str, Any]) -> dict[str, Any]:
     return {key: plain(value) for key, value in row.items()}
 
 
-def histogram(tau: Tensor, low: float = -5, high: float = 14, per_octave: int = 1) -> list[tuple[float, int]]:
+def histogram(tau: Tensor, low: int = -4, high: int = 12, per_octave: int = 1) -> list[tuple[float, int]]:
     """Counts of time constants by powers of two: left edges in steps and counts; what lies outside is clipped.
 
     Args:
