@@ -39,6 +39,10 @@ def cases() -> list[Case]:
         Case(initkit.recipe("ssm/s4d", variant="rand", b_init="random"), stack("S5")),
         Case("ssm/lru", stack("LRU")),
         Case(initkit.recipe("ssm/lru", preset="very_long"), stack("S4", copies=3)),
+        Case("ssm/s5", stack("S5", directions=2)),
+        Case(initkit.recipe("ssm/s5", blocks=2, c_init="complex_normal"), stack("PairedA")),
+        Case("ssm/s4_dplr", stack("S4", rank=1)),
+        Case(initkit.recipe("ssm/s4_dplr", measure=("legt", "fout"), b_clip=None), stack("S4", rank=2, copies=2)),
     ]
 
 

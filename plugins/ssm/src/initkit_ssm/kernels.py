@@ -68,8 +68,9 @@ def kernel(a: Tensor, bc: Tensor, dt: Tensor, length: int, disc: Disc = "zoh", p
         float64 (..., L).
     """
     lam, gain = discretise(a, dt, disc)
-    lam, coefficient = torch.broadcast_tensors(lam, bc * gain)
-    return (2 if paired else 1) * powers_sum(lam, coefficient, length)
+    coefficient = bc * gain
+    shape = torch.broadcast_shapes(lam.shape, coefficient.shape)
+    return (2 if paired else 1) * powers_sum(lam.expand(shape), coefficient.expand(shape), length)
 
 
 def _power(lam: Tensor, exponent: int) -> Tensor:

@@ -20,6 +20,18 @@ def initkit_recipes() -> list[Card]:
             "Linear recurrent units: eigenvalues uniform on a ring, inputs scaled so that states keep their size.",
         ),
         Card(
+            "s5",
+            "initkit_ssm.s5:S5",
+            "S5: eigenvalues of HiPPO-LegS's normal part in blocks, B and C drawn and turned into its eigenbasis.",
+            bits="machine",
+        ),
+        Card(
+            "s4_dplr",
+            "initkit_ssm.s4_dplr:S4Dplr",
+            "S4 with a low-rank term: HiPPO matrices, exactly, in the basis of their normal part.",
+            bits="machine",
+        ),
+        Card(
             "mamba",
             "initkit_ssm.mamba:Mamba",
             "Mamba, Mamba-2, Mamba-3 and gated delta nets as their authors start them: "
