@@ -22,7 +22,9 @@ LIBRARIES = (
     "gensim",
     "pymetis",
     "initkit-core",
+    "transformers",
     "initkit-gnn",
+    "initkit-ssm",
 )
 
 

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Gt
@@ -17,7 +17,7 @@ from initkit_ssm.adapters.gates import longest, uncapped
 from initkit_ssm.base import LayerRecipe
 from initkit_ssm.codes import inverse_softplus, log, logit, softplus
 from initkit_ssm.formula import Formula, Part
-from initkit_ssm.layers import Found, Layer, find_layers
+from initkit_ssm.layers import Found, Layer
 from initkit_ssm.published import rwkv_values, slstm_forget
 from initkit_ssm.stack import numbered
 
@@ -54,8 +54,7 @@ class GateDecay(LayerRecipe):
     Reinventing RNNs for the Transformer Era, EMNLP 2023 (arXiv 2305.13048); values as in the authors' code.
     """
 
-    kinds: ClassVar[Sequence[str]] = ("gate", "rwkv", "mamba2", "gated_delta")
-    published: ClassVar[Sequence[str]] = ("gate", "rwkv")
+    kinds: ClassVar[Sequence[str]] = ("gate", "rwkv")
     bibtex: ClassVar[str] = """@inproceedings{beck2024xlstm,
   title = {x{LSTM}: Extended Long Short-Term Memory},
   author = {Beck, Maximilian and P{\\"o}ppel, Korbinian and Spanring, Markus and others},
@@ -80,28 +79,20 @@ class GateDecay(LayerRecipe):
         if self.tau_max < self.tau_min:
             raise OptionError(f"recipe {self.id}: tau_max={self.tau_max} is below tau_min={self.tau_min}")
 
-    @classmethod
-    def claims(cls, model: Any) -> list[str]:
-        """Names of the tensors of gates and of RWKV's decays."""
-        if not isinstance(model, nn.Module):
-            return []
-        layers = find_layers(model, strict=False).of(cls.published)
-        return [name for layer in layers for where in layer.roles.values() for name in where.tensors]
+    def wanted(self, found: Found) -> Sequence[str]:
+        """Time constants of one's own suit Mamba-2 and gated delta nets as well."""
+        return (*self.kinds, "mamba2", "gated_delta") if self.variant == "log_uniform" else self.kinds
 
     def layers(self, model: nn.Module) -> Found:
-        """Layers that the variant can set, each with its place in the stack."""
-        found = numbered(super().layers(model), self.kinds)
-        wanted = self.kinds if self.variant == "log_uniform" else self.published
-        kept = [layer for layer in found.layers if layer.kind in wanted]
-        bare = [layer for layer in kept if not layer.roles]
-        if bare and self.strict:
-            raise PlanError(f"recipe {self.id}: {_no_place(bare[0])}, or give strict=False to leave it")
-        kept = [layer for layer in kept if layer.roles]
-        if not kept:
-            first = (bare or list(found.of(self.kinds)))[0]
-            words = _no_place(first) if bare else f"{first.title} is set by ssm/mamba, or by variant=log_uniform"
-            raise PlanError(f"recipe {self.id}: {words}")
-        return replace(found, layers=tuple(kept), unknown=(*found.unknown, *map(_no_place, bare)))
+        """Layers that the variant can set, each with its place in the stack; gates without a bias are an error."""
+        found = super().layers(model)
+        bare = [layer for layer in found.of(self.kinds) if not layer.roles]
+        if bare and (self.strict or len(bare) == len(found.of(self.wanted(found)))):
+            advice = "give it one, or give strict=False to leave it" if self.strict else "give it one"
+            raise PlanError(f"recipe {self.id}: {_no_place(bare[0])}: {advice}")
+        kept = tuple(layer for layer in found.layers if layer not in bare)
+        found = replace(found, layers=kept, unknown=(*found.unknown, *map(_no_place, bare)))
+        return numbered(found, self.kinds)
 
     def layer_items(self, layer: Layer) -> Iterator[Item]:
         """The layer's fills."""
