@@ -133,7 +133,7 @@ def _train(start: str, seed: int) -> dict[str, Any]:
         answers = model(x, use_cache=False).logits[:, -COPIED:, :SYMBOLS].argmax(-1)
     return {
         "accuracy": round(float((answers == symbols).float().mean()), 4),
-        "loss": round(float(loss), 4),
+        "loss": round(float(loss.detach()), 4),
         "seconds": round(seconds, 1),
         "verdicts": [one.level for one in found.layers],
         "tau": sorted(float(f"{value:.4g}") for one in found.layers for value in one.tau.tolist()),
