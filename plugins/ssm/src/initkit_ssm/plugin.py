@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from initkit import Card, Need, Probe, hookimpl
 
 
@@ -66,3 +68,9 @@ def initkit_probes() -> list[Probe]:
             needs=(Need("length", help="number of steps of the sequences that the model will read", optional=True),),
         )
     ]
+
+
+@hookimpl
+def initkit_example() -> str:
+    """An S4D classifier of handwritten digits."""
+    return str(Path(__file__).with_name("example_s4d.py"))

@@ -157,7 +157,7 @@ def _as_stored(site: Site, where: Stored, draw: Draw) -> Draw:
         return Values(torch.view_as_real(value).contiguous(), draw.describe())
     if isinstance(draw, Normal):
         given = cast(tuple[tuple[str, Tensor], ...], draw.parts())
-        scales = {name: scale.unsqueeze(-1) for name, scale in given}
+        scales = {name: scale.unsqueeze(-1) for name, scale in given if name == "std" or bool((scale != 0).any())}
         return Normal(**scales) if any(scale.numel() > 1 for scale in scales.values()) else draw
     return draw
 
