@@ -18,7 +18,7 @@ from initkit_ssm.base import LayerRecipe
 from initkit_ssm.codes import inverse_softplus, log, logit, softplus
 from initkit_ssm.formula import Formula, Part
 from initkit_ssm.layers import Found, Layer
-from initkit_ssm.published import rwkv_values, slstm_forget
+from initkit_ssm.published import rwkv_values, slstm_biases
 from initkit_ssm.stack import numbered
 
 
@@ -102,8 +102,7 @@ class GateDecay(LayerRecipe):
             values = rwkv_values(layer)
             yield from layer.fills({role: value for role, value in values.items() if role in layer.roles})
         elif layer.facts["cell"] == "slstm":
-            bias, why = slstm_forget(layer)
-            yield from _slstm(layer, Values(bias.repeat(layer.facts["heads"]), "5 - 12 x^p"), why)
+            yield from layer.fills({"bias": slstm_biases(layer)})
         elif layer.facts["cell"] == "mlstm":
             yield from self._mlstm(layer)
         else:
@@ -131,7 +130,7 @@ class GateDecay(LayerRecipe):
         elif layer.kind in ("mamba2", "gated_delta"):
             yield from self._selective(layer, why)
         elif layer.facts["cell"] == "slstm":
-            yield from _slstm(layer, self._bias(None), why)
+            yield _slstm(layer, self._bias(None), why)
         else:
             cap = layer.facts["cap"]
             if self.tau_max > longest(cap):
@@ -187,7 +186,7 @@ class GateDecay(LayerRecipe):
         yield from layer.fills(values)
 
 
-def _slstm(layer: Layer, forget: Draw, why: str) -> Iterator[Fill]:
+def _slstm(layer: Layer, forget: Draw, why: str) -> Fill:
     """One fill of the biases of all gates: the forget gates' as given, 0 for the others."""
     where = layer.roles["bias"]
     heads, width = layer.facts["heads"], layer.facts["head_dim"]
@@ -195,21 +194,18 @@ def _slstm(layer: Layer, forget: Draw, why: str) -> Iterator[Fill]:
     if len(where.shape) != 1:
         axis = 0 if layer.facts["gates_first"] else 1
         pick = [(*[slice(None)] * axis, part) for part in (slice(0, 1), slice(1, 2), slice(2, 4))]
-        yield Fill(where.tensor, Blocks(list(zip(pick, (zero, forget, zero), strict=True))), why)
-        return
+        return Fill(where.tensor, Blocks(list(zip(pick, (zero, forget, zero), strict=True))), why)
     if layer.facts["gates_first"]:
         n = heads * width
         blocks = [(slice(0, n), zero), (slice(n, 2 * n), forget), (slice(2 * n, 4 * n), zero)]
     else:
-        if isinstance(forget, Values):
-            forget = Values(forget.tensor[:width], forget.describe())
         blocks = []
         for head in range(heads):
             at = 4 * head * width
             ends = [at, at + width, at + 2 * width, at + 4 * width]
             spans = [slice(a, b) for a, b in itertools.pairwise(ends)]
             blocks += list(zip(spans, (zero, forget, zero), strict=True))
-    yield Fill(where.tensor, Blocks(blocks), why)
+    return Fill(where.tensor, Blocks(blocks), why)
 
 
 def _no_place(layer: Layer) -> str:

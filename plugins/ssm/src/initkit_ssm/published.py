@@ -11,11 +11,16 @@ from initkit import Draw, Values
 from initkit_ssm.layers import Layer
 
 
-def slstm_forget(layer: Layer) -> tuple[Tensor, str]:
-    """Biases of one head's forget gates, (head_dim,): 5 - 12 (j/(n - 1))^(0.3 + 1.3 r)."""
-    n, r = layer.facts["head_dim"], depth(layer)
-    power = 0.3 + 1.3 * r
-    return 5 - 12 * line(n) ** power, f"forget gates from 5 to -7 with power {power:.4g}: memories of all lengths"
+def slstm_biases(layer: Layer) -> tuple[Draw, str]:
+    """Biases of all gates: 5 - 12 (j/(n - 1))^(0.3 + 1.3 r) for the forget gates, 0 for the others."""
+    heads, n = layer.facts["heads"], layer.facts["head_dim"]
+    power = 0.3 + 1.3 * depth(layer)
+    bias = torch.zeros(4, heads, n, dtype=torch.float64)
+    bias[1] = 5 - 12 * line(n) ** power
+    if not layer.facts["gates_first"]:
+        bias = bias.transpose(0, 1)
+    values = Values(bias.reshape(layer.roles["bias"].shape).contiguous(), f"5 - 12 x^{power:.4g}, others 0")
+    return values, f"forget gates from 5 to -7 with power {power:.4g}: memories of all lengths"
 
 
 def rwkv_values(layer: Layer) -> dict[str, tuple[Draw, str]]:
