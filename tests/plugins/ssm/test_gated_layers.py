@@ -186,8 +186,7 @@ def test_low_precision_storage_is_warned_of() -> None:
 
 
 def test_a_meta_model_is_planned_and_made() -> None:
-    with torch.device("meta"):
-        model = nn.Sequential(gated.Mamba())
+    model = nn.Sequential(gated.Mamba()).to("meta")
     plan = initkit.plan(model, "ssm/mamba")
     assert plan["0.A_log"].shape == (12, 4)
     report = initkit.apply(model, initkit.recipe("ssm/mamba", which="all"))

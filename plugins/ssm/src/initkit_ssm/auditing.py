@@ -117,7 +117,7 @@ def audited(layer: Layer, slots: Slots, length: int | None = None) -> LayerAudit
     if hollow:
         return _unjudged(layer, f"no values yet in {listed(hollow)} (meta device): apply a recipe first")
     steps = layer.steps(lambda name: slots[name].read())
-    broken = {name: count for name in names if (count := int((~torch.isfinite(slots[name].read())).sum()))}
+    broken = _not_finite(slots, names)
     if steps is None:
         words = "nothing that is stored decides how long it remembers"
         if layer.facts.get("no_bias"):
@@ -143,6 +143,13 @@ def audited(layer: Layer, slots: Slots, length: int | None = None) -> LayerAudit
         "not finite": sum(broken.values()),
     }
     return LayerAudit(layer, level, words, tau, row)
+
+
+def _not_finite(slots: Slots, names: Sequence[str]) -> dict[str, int]:
+    """How many values of each tensor are NaN or infinite, where there are any."""
+    present = [name for name in names if slots[name].present]
+    counts = {name: int((~torch.isfinite(slots[name].read())).sum()) for name in present}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _judged(steps: Steps, tau: Tensor, broken: dict[str, int], length: int | None) -> tuple[Level, str]:
