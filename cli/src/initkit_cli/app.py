@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-COMMANDS = ("apply", "list", "show", "cite", "plugins")
+COMMANDS = ("apply", "inspect", "compare", "recommend", "diff", "list", "show", "cite", "plugins")
 """Names of the commands, in the order of ``--help``; ``NAME`` is the ``app`` of ``initkit_cli.commands.NAME``."""
 
 _NARROW = 60
@@ -77,7 +77,7 @@ def command() -> Any:
             bool, typer.Option("--version", is_eager=True, help="Show the versions of core, plugins and torch.")
         ] = False,
     ) -> None:
-        """How a network starts: see, apply and cite weight initialisation recipes for PyTorch models."""
+        """How a network starts: see, apply, compare and cite weight initialisation recipes for PyTorch models."""
         if version:
             from initkit_cli.versions import versions
 

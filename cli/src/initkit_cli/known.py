@@ -13,11 +13,13 @@ class Known:
         name: the word after ``--plugin``.
         distribution: what pip installs.
         line: what it initialises, in one line.
+        signs: beginnings of words in the names of the packages and classes of its layers, as regular expressions.
     """
 
     name: str
     distribution: str
     line: str
+    signs: tuple[str, ...] = ()
 
     @property
     def install(self) -> str:
@@ -26,13 +28,48 @@ class Known:
 
 
 KNOWN = (
-    Known("gnn", "initkit-gnn", "Graph neural networks: scales that account for what the graph does to variance"),
-    Known("inr", "initkit-inr", "Implicit neural representations: sine, Gaussian and Fourier feature networks"),
-    Known("ssm", "initkit-ssm", "State space models: HiPPO, S4, S4D, S5, LRU and Mamba layers"),
-    Known("kan", "initkit-kan", "Kolmogorov-Arnold networks: splines and their residual branches"),
-    Known("poincare", "initkit-poincare", "Hyperbolic embeddings: starting points inside the Poincaré ball"),
-    Known("tokenizer", "initkit-tokenizer", "Embedding rows for a changed or extended tokenizer"),
-    Known("ihmm", "initkit-ihmm", "Infinite and finite hidden Markov models: states, transitions, emissions"),
+    Known(
+        "gnn",
+        "initkit-gnn",
+        "Graph neural networks: scales that account for what the graph does to variance",
+        signs=("torch_geometric",),
+    ),
+    Known(
+        "inr",
+        "initkit-inr",
+        "Implicit neural representations: sine, Gaussian and Fourier feature networks",
+        signs=("siren", "sine", "finer", "wire", "gabor"),
+    ),
+    Known(
+        "ssm",
+        "initkit-ssm",
+        "State space models: HiPPO, S4, S4D, S5, LRU and Mamba layers",
+        signs=("mamba", "s4", "s5", "lru", "rwkv", "xlstm", "recurrent_?gemma", "qwen3_next"),
+    ),
+    Known(
+        "kan",
+        "initkit-kan",
+        "Kolmogorov-Arnold networks: splines and their residual branches",
+        signs=("kan", "efficient_kan", "fastkan", "chebykan"),
+    ),
+    Known(
+        "poincare",
+        "initkit-poincare",
+        "Hyperbolic embeddings: starting points inside the Poincaré ball",
+        signs=("hypll", "geoopt", "poincare", "lorentz"),
+    ),
+    Known(
+        "tokenizer",
+        "initkit-tokenizer",
+        "Embedding rows for a changed or extended tokenizer",
+        signs=("transformers",),
+    ),
+    Known(
+        "ihmm",
+        "initkit-ihmm",
+        "Infinite and finite hidden Markov models: states, transitions, emissions",
+        signs=("hmmlearn", "initkit_ihmm"),
+    ),
 )
 
 

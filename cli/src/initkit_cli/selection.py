@@ -100,6 +100,20 @@ def choose(registry: Registry, said: Iterable[tuple[str, str]]) -> list[Choice]:
     return chosen
 
 
+def choose_named(registry: Registry, said: Iterable[tuple[str, str]]) -> list[Choice]:
+    """The recipes that are named, in order; a plugin alone adds none.
+
+    Raises:
+        UsageError, InitError: as :func:`choose`.
+    """
+    said = list(said)
+    if not any(kind == "recipe" for kind, _ in said):
+        for _, name in said:
+            find_plugin(registry, name)
+        return []
+    return [choice for choice in choose(registry, said) if choice.recipe]
+
+
 def find_plugin(registry: Registry, name: str) -> Any:
     """The plugin of a name.
 

@@ -31,6 +31,24 @@ def show_report(report: Mapping[str, Any]) -> None:
     render.lines("", f"done: {ids} filled {covered} with seed {report['seed']}")
 
 
+def show_inspection(found: Any) -> None:
+    """Print an inspection: its tables, then its verdicts."""
+    for name, words, head, rows in found.shown():
+        render.lines(f"{name}: {words}" if words else f"{name}:")
+        render.table(head, rows, firm=1, titled=True)
+        render.lines("")
+    render.lines(*found.lines())
+
+
+def show_comparison(found: Any) -> None:
+    """Print a comparison: the losses, the summary, then what it means."""
+    for words, head, rows in found.shown():
+        render.lines(f"{words}:")
+        render.table(head, rows, firm=1, titled=True)
+        render.lines("")
+    render.lines(*map(str, found.verdicts))
+
+
 def plan_rows(plan: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     """Rows of :data:`PLAN_HEAD`."""
     rows = [_item_row(item) for item in plan["items"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import importlib
 import importlib.util
@@ -10,7 +11,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -168,10 +169,26 @@ def find_model(names: Names, builder: str, arguments: Mapping[str, Any], needs: 
         UsageError: no such builder, or several models to choose from, or wrong arguments.
         InitError: no model at all.
     """
-    name = builder or next((word for word in BUILDERS if _is_given(names.get(word))), "")
-    if not name:
-        name = _only_candidate(names, needs)
+    name = _named(names, builder, needs)
     return _built(names, name, _looked_up(names, name), arguments)
+
+
+def find_builder(names: Names, builder: str, arguments: Mapping[str, Any], needs: Collection[str]) -> Callable[[], Any]:
+    """A function that makes the model anew each time: what :func:`find_model` calls, else one that copies the value."""
+    name = _named(names, builder, needs)
+    value = _looked_up(names, name)
+    if _builds(value):
+        return functools.partial(_built, names, name, value, arguments)
+    return functools.partial(copy.deepcopy, value)
+
+
+def _named(names: Names, builder: str, needs: Collection[str]) -> str:
+    name = builder or next((word for word in BUILDERS if _is_given(names.get(word))), "")
+    return name or _only_candidate(names, needs)
+
+
+def _builds(value: Any) -> bool:
+    return inspect.isclass(value) or inspect.isroutine(value) or isinstance(value, functools.partial)
 
 
 def _is_given(value: Any) -> bool:
@@ -234,7 +251,7 @@ def _holds_tensors(module: Any) -> bool:
 
 def _built(names: Names, name: str, value: Any, arguments: Mapping[str, Any]) -> Any:
     where = f"{name} of {names.place}"
-    if inspect.isclass(value) or inspect.isroutine(value) or isinstance(value, functools.partial):
+    if _builds(value):
         _check_arguments(where, value, arguments)
         with names.running(f"{name}() of {names.place}"):
             value = value(**arguments)

@@ -18,12 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from initkit._apply import apply, plan
+    from initkit._compare import compare
+    from initkit._diff import diff
     from initkit._inspect import inspect
     from initkit._load import Loaded, load
     from initkit._plan import Plan
     from initkit._recipe import Recipe, recipe
+    from initkit._recommend import recommend
     from initkit._save import save, write_report
     from initkit.cards import Card, Need
+    from initkit.comparison import Comparison
+    from initkit.difference import Difference
     from initkit.draws import (
         Blocks,
         Constant,
@@ -53,6 +58,7 @@ if TYPE_CHECKING:
     from initkit.plugins import recipes
     from initkit.probes import Plot, Probe, Table, Verdict
     from initkit.probing.scene import NotMeasured, Scene
+    from initkit.recommendation import Recommendation
     from initkit.report import Entry, Report
     from initkit.slots import Slot
     from initkit.streams import Stream
@@ -61,12 +67,17 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "initkit._apply": ("apply", "plan"),
+    "initkit._compare": ("compare",),
+    "initkit._diff": ("diff",),
     "initkit._inspect": ("inspect",),
     "initkit._load": ("Loaded", "load"),
     "initkit._plan": ("Plan",),
     "initkit._recipe": ("Recipe", "recipe"),
+    "initkit._recommend": ("recommend",),
     "initkit._save": ("save", "write_report"),
     "initkit.cards": ("Card", "Need"),
+    "initkit.comparison": ("Comparison",),
+    "initkit.difference": ("Difference",),
     "initkit.draws": (
         "Blocks",
         "Constant",
@@ -96,6 +107,7 @@ _HOMES = {
     "initkit.plugins": ("recipes",),
     "initkit.probes": ("Plot", "Probe", "Table", "Verdict"),
     "initkit.probing.scene": ("NotMeasured", "Scene"),
+    "initkit.recommendation": ("Recommendation",),
     "initkit.report": ("Entry", "Report"),
     "initkit.slots": ("Slot",),
     "initkit.streams": ("Stream",),
@@ -104,17 +116,22 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022
     "apply",
+    "compare",
+    "diff",
     "inspect",
     "load",
     "plan",
     "recipe",
     "recipes",
+    "recommend",
     "save",
     "write_report",
     "Blocks",
     "Card",
     "CommitError",
+    "Comparison",
     "Constant",
+    "Difference",
     "Draw",
     "Entry",
     "FileError",
@@ -141,6 +158,7 @@ __all__ = [  # noqa: RUF022
     "Probe",
     "ProbeError",
     "Recipe",
+    "Recommendation",
     "Report",
     "Rows",
     "Scene",

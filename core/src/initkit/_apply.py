@@ -161,7 +161,7 @@ class _Run:
     def __init__(
         self, model: Any, recipes: Recipes, only: Sequence[str], exclude: Sequence[str], needs: dict[str, Any]
     ) -> None:
-        self.recipes = _recipes(recipes)
+        self.recipes = made_recipes(recipes)
         _check_needs(self.recipes, needs)
         self.model = unwrapped(model)
         self.slots: Slots = slots_of(self.model)
@@ -200,7 +200,13 @@ def _planned_ahead(run: _Run) -> list[Section | None]:
     return sections
 
 
-def _recipes(recipes: Recipes) -> list[Recipe]:
+def made_recipes(recipes: Recipes) -> list[Recipe]:
+    """The recipes of an argument that takes ids, instances or a sequence of both.
+
+    Raises:
+        OptionError: something is no recipe.
+        PluginError: an id is unknown.
+    """
     listed_recipes = list(recipes) if isinstance(recipes, (list, tuple)) else [recipes]
     if not listed_recipes:
         raise OptionError("give at least one recipe")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Iterable, Sequence
+import inspect as python_inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from initkit import _apply
-from initkit._apply import Recipes
-from initkit._recipe import needs_of, recipe
-from initkit.errors import InitError, NeedError, PluginError, did_you_mean, listed
+from initkit._apply import Recipes, made_recipes, tried
+from initkit._recipe import Recipe, needs_of
+from initkit.cards import Need
+from initkit.errors import NeedError, PluginError, did_you_mean, listed
 from initkit.inspection import Inspection, Skipped
 from initkit.jobs import Progress
 from initkit.plugins import registry
@@ -67,20 +68,21 @@ def inspect(
     Raises:
         InitError: an unknown probe or keyword, or a model that fails on the inputs.
     """
-    chosen, faults = _chosen(probes, needs)
-    known = {need.name for probe in chosen if isinstance(probe, Probe) for need in probe.needs}  # type: ignore[union-attr]
-    known |= {name for one in _made(recipes) for name in needs_of(one).all}
-    _check_keywords(needs, known, named=probes is not None)
+    made = made_recipes(recipes) if recipes is not None else []
+    own = {"inputs": inputs, "targets": targets, "loss": loss}
+    given = {**needs, **{name: value for name, value in own.items() if value is not None}}
+    chosen, faults = _chosen(probes, given)
+    _check_keywords(needs, made, chosen)
 
     def look(earlier: Inspection | None) -> Inspection:
         scene = Scene(model, inputs, targets=targets, loss=loss, seed=seed, progress=progress)
-        return _run(scene, chosen, needs, faults, earlier)
+        return _run(scene, chosen, given, faults, earlier)
 
-    if recipes is None:
+    if not made:
         return look(before)
-    asked = {name: value for name, value in needs.items() if any(name in needs_of(r).all for r in _made(recipes))}
+    asked = {name: given[name] for one in made for name in needs_of(one).all if name in given}
     first = look(None) if before is None else before
-    with _apply.tried(model, recipes, seed=seed, device=device, progress=progress, **asked) as report:
+    with tried(model, made, seed=seed, device=device, progress=progress, **asked) as report:
         second = look(first)
     second.report = report
     return second
@@ -89,7 +91,7 @@ def inspect(
 def _run(
     scene: Scene,
     chosen: Sequence[Probe | Callable[..., Any]],
-    needs: dict[str, Any],
+    needs: Mapping[str, Any],
     faults: dict[str, str],
     before: Inspection | None,
 ) -> Inspection:
@@ -120,26 +122,32 @@ def _take(found: Inspection, item: Any, probe: str) -> None:
         raise PluginError(f"probe {probe} yields {type(item).__name__}; it must yield Table and Verdict")
 
 
-def _ready(probe: Probe | Callable[..., Any], needs: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
-    if not isinstance(probe, Probe):
-        return probe, needs
-    missing = [need for need in probe.needs if not need.optional and needs.get(need.name) is None]  # type: ignore[union-attr]
-    if missing:
-        need = missing[0]
-        about = f" ({need.help})" if need.help else ""  # type: ignore[union-attr]
-        raise NotMeasured(
-            f"needs {need.name!r}{about}: give {need.name}=..., or define the name in model.py"  # type: ignore[union-attr]
-        )
-    return probe.load(), {need.name: needs[need.name] for need in probe.needs if need.name in needs}  # type: ignore[union-attr]
+def _ready(probe: Probe | Callable[..., Any], needs: Mapping[str, Any]) -> tuple[Callable[..., Any], Mapping[str, Any]]:
+    asked = _asked(probe)
+    for need in asked:
+        if not need.optional and needs.get(need.name) is None:
+            about = f" ({need.help})" if need.help else ""
+            raise NotMeasured(f"needs {need.name!r}{about}: give {need.name}=..., or define the name in model.py")
+    function = probe.load() if isinstance(probe, Probe) else probe
+    return function, {need.name: needs[need.name] for need in asked if need.name in needs}
+
+
+def _asked(probe: Probe | Callable[..., Any]) -> list[Need]:
+    """What a probe asks for: as its card says, or a function's keyword-only arguments."""
+    if isinstance(probe, Probe):
+        return [Need.of(need) for need in probe.needs]
+    parameters = python_inspect.signature(probe).parameters.values()
+    named = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    return [Need(p.name, optional=p.default is not p.empty) for p in named]
 
 
 def _chosen(
-    probes: Sequence[Choice] | Choice | None, needs: dict[str, Any]
+    probes: Sequence[Choice] | Choice | None, needs: Mapping[str, Any]
 ) -> tuple[list[Probe | Callable[..., Any]], dict[str, str]]:
     core = [Probe(p.name, p.target, p.summary, p.needs, plugin="core") for p in CORE]
     theirs, faults = registry().probes()
     if probes is None:
-        ready = [p for p in theirs if all(need.optional or need.name in needs for need in p.needs)]  # type: ignore[union-attr]
+        ready = [p for p in theirs if all(need.optional or need.name in needs for need in _asked(p))]
         return [*core, *ready], faults
     found: list[Probe | Callable[..., Any]] = []
     offered = [*core, *theirs]
@@ -160,24 +168,17 @@ def _chosen(
     return found, {}
 
 
-def _made(recipes: Recipes | None) -> list[Any]:
-    if recipes is None:
-        return []
-    return [
-        recipe(one) if isinstance(one, str) else one
-        for one in ([recipes] if isinstance(recipes, str) or not isinstance(recipes, Iterable) else recipes)
-    ]
-
-
-def _check_keywords(needs: dict[str, Any], known: set[str], *, named: bool) -> None:
-    """An unknown keyword is an error; a need of a probe that was not chosen is none."""
-    everywhere = known | {need.name for probe in registry().probes()[0] for need in probe.needs}  # type: ignore[union-attr]
-    everywhere |= {need.name for card in registry().cards() for need in card.needs}  # type: ignore[union-attr]
+def _check_keywords(
+    needs: Mapping[str, Any], made: Sequence[Recipe], chosen: Sequence[Probe | Callable[..., Any]]
+) -> None:
+    """A keyword that no probe and no recipe knows is a mistake; one that was not chosen may still be given."""
+    asked = {name for one in made for name in needs_of(one).all}
+    known = asked | {need.name for probe in (*chosen, *registry().probes()[0]) for need in _asked(probe)}
+    known |= {need.name for card in registry().cards() for need in card.needs}  # type: ignore[union-attr]
     for name in needs:
-        if name not in everywhere:
-            raise NeedError(
-                f"unknown keyword {name!r}{did_you_mean(name, everywhere)}; probes ask for {listed(sorted(known)) or 'nothing'}"
-            )
+        if name not in known:
+            asks = listed(sorted(known)) or "nothing"
+            raise NeedError(f"unknown keyword {name!r}{did_you_mean(name, known)}; probes and recipes ask for {asks}")
 
 
 def _versions() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -59,6 +60,8 @@ class Card:
         target: ``"module:Class"`` of the recipe.
         summary: one line, the first line of the recipe's docstring.
         needs: data asked for, as names (``"inputs?"`` is optional) or :class:`Need`.
+        layers_from: top-level packages whose layers alone the recipe fills. While none of them has been imported no
+            model can hold such a layer, and :meth:`claims` says so without importing the recipe; () asks the recipe.
         bits: ``"elementwise"`` when the same seed gives the same bits everywhere, ``"machine"`` when only on
             one machine, thread count and set of versions.
 
@@ -71,6 +74,7 @@ class Card:
     summary: str
     needs: Sequence[Need | str] = ()
     bits: Literal["elementwise", "machine"] = "elementwise"
+    layers_from: Sequence[str] = ()
     plugin: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -82,6 +86,9 @@ class Card:
             raise PluginError(f"card {self.name!r}: summary must be one line of text")
         if self.bits not in ("elementwise", "machine"):
             raise PluginError(f"card {self.name!r}: bits must be 'elementwise' or 'machine', not {self.bits!r}")
+        if isinstance(self.layers_from, str):
+            raise PluginError(f"card {self.name!r}: layers_from is a sequence of package names, not one text")
+        object.__setattr__(self, "layers_from", tuple(self.layers_from))
         object.__setattr__(self, "needs", tuple(Need.of(need) for need in self.needs))
 
     def __repr__(self) -> str:
@@ -117,4 +124,6 @@ class Card:
 
     def claims(self, model: Any) -> list[str]:
         """Names of the tensors of ``model`` that the recipe could fill, by types and shapes alone."""
+        if self.layers_from and not any(package in sys.modules for package in self.layers_from):
+            return []
         return list(self.load().claims(model))

@@ -118,7 +118,7 @@ class Inspection:
         return figure_of(self)
 
     def shown(self) -> list[tuple[str, str, list[str], list[list[str]]]]:
-        """Each table as text: name, words, head and rows; compared columns stand before and after, side by side."""
+        """Each table as text: name, words, head and rows; compared columns hold "before → after"."""
         return [(name, one.words, *self._cells(name, one)) for name, one in self.tables.items()]
 
     def _cells(self, name: str, one: Table) -> tuple[list[str], list[list[str]]]:
@@ -131,8 +131,8 @@ class Inspection:
         rows = []
         for row in one.rows:
             was: Mapping[str, Any] = old.get(row[first], {})
-            rows.append([_text(row[first]), *(_text(r.get(c)) for c in compared for r in (was, row))])
-        return [first, *(f"{c} {when}" for c in compared for when in ("before", "after"))], rows
+            rows.append([_text(row[first]), *(_pair(was.get(c), row.get(c)) for c in compared)])
+        return [first, *compared], rows
 
     def __str__(self) -> str:
         lines = [f"{self.subject}: {'healthy' if self.healthy else 'not healthy'}"]
@@ -174,6 +174,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.7g}") if math.isfinite(value) else str(value)
     return value
+
+
+def _pair(before: Any, after: Any) -> str:
+    return "" if before is None and after is None else f"{_text(before) or '?'} → {_text(after) or '?'}"
 
 
 def _text(value: Any) -> str:

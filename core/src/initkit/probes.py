@@ -10,8 +10,8 @@ from typing import Any, Literal
 from initkit.cards import NAME, TARGET, Need
 from initkit.errors import PluginError
 
-Level = Literal["PASS", "WARN", "FAIL"]
-LEVELS: tuple[Level, ...] = ("PASS", "WARN", "FAIL")
+Level = Literal["PASS", "NOTE", "WARN", "FAIL"]
+LEVELS: tuple[Level, ...] = ("PASS", "NOTE", "WARN", "FAIL")
 
 
 @dataclass(frozen=True, repr=False)
@@ -137,7 +137,8 @@ class Verdict:
     """What a measurement means, in plain words.
 
     Args:
-        level: ``PASS``; ``WARN``: worth a look; ``FAIL``: training will not start well from here.
+        level: ``PASS``; ``NOTE``: a fact that is neither good nor bad; ``WARN``: worth a look; ``FAIL``: training will
+            not start well from here.
         words: a sentence with the numbers: ``variance falls 40x over 12 layers: signal dies before the head``.
         where: name of the tensor or layer, if it is about one.
     """

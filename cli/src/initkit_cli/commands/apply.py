@@ -68,10 +68,10 @@ def command(
     force: Annotated[bool, typer.Option("--force", help="Replace existing output files.")] = False,
 ) -> None:
     """Initialise a model: all or nothing, with a report."""
-    from initkit_cli.run import Request, run
+    from initkit_cli.run import ApplyRequest, run
 
     run(
-        Request(
+        ApplyRequest(
             target=model,
             plugins=tuple(plugin or ()),
             recipes=tuple(recipe or ()),

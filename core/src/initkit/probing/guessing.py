@@ -32,7 +32,7 @@ def guessing(scene: Scene) -> Iterator[Table | Verdict]:
     guesses = out.reshape(-1, out.shape[-1]).argmax(-1)
     classes = out.shape[-1]
     share = torch.bincount(guesses, minlength=classes).double() / len(guesses)
-    entropy = float(-(share * torch.where(share > 0, share, 1).log2()).sum())
+    entropy = abs(float((share * torch.where(share > 0, share, 1).log2()).sum()))
     largest = float(share.max())
     rows = [
         {"measure": f"guessing bias: share of the most frequent of {classes} answers", "value": largest},

@@ -84,7 +84,7 @@ class Inputs:
 
 
 def first_tensor(found: Any) -> Tensor | None:
-    """The first floating or complex tensor of a model's output: a tensor, or within tuples, mappings and dataclasses."""
+    """The first floating or complex tensor of an output: itself, or within tuples, mappings and dataclasses."""
     if isinstance(found, Tensor):
         return found if found.is_floating_point() or found.is_complex() else None
     if isinstance(found, Mapping):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from initkit.probes import Table, Verdict
 from initkit.probing.inputs import Inputs, output_of
-from initkit.probing.samples import samples_interact
 from initkit.probing.scene import NotMeasured, Scene, signs
 
 EXACT_OUTPUTS = 64
@@ -34,7 +34,7 @@ def jacobian(scene: Scene) -> Iterator[Table | Verdict]:
         yield from _exact_rows(values)
         return
     mean, largest = _estimated(scene, inputs, signal)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"measure": "Jacobian: mean squared singular value", "value": mean},
         {"measure": "Jacobian: largest singular value", "value": largest},
     ]
@@ -46,7 +46,7 @@ def jacobian(scene: Scene) -> Iterator[Table | Verdict]:
 def exact(scene: Scene, inputs: Inputs, signal: Tensor) -> Tensor | None:
     """Singular values (samples, outputs) of each sample's Jacobian, or None where they are estimated instead."""
     try:
-        if signal.is_complex() or samples_interact(scene):
+        if signal.is_complex() or scene.samples_interact:
             return None
     except NotMeasured:
         return None
@@ -63,7 +63,8 @@ def exact(scene: Scene, inputs: Inputs, signal: Tensor) -> Tensor | None:
             (found,) = torch.autograd.grad(out[:, column].sum(), x, retain_graph=True, allow_unused=True)
             rows.append(torch.zeros_like(x) if found is None else found)
         matrices = torch.stack([row.flatten(1) for row in rows], 1)
-    return torch.linalg.svdvals(matrices.double())
+    values: Tensor = torch.linalg.svdvals(matrices.double())
+    return values
 
 
 def _exact_rows(values: Tensor) -> Iterator[Table | Verdict]:
@@ -71,7 +72,7 @@ def _exact_rows(values: Tensor) -> Iterator[Table | Verdict]:
     squared = float(values.square().mean())
     smallest = float(by_index[-1])
     condition = float(by_index[0]) / smallest if smallest > 0 else math.inf
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"measure": "Jacobian: mean squared singular value", "value": squared},
         {"measure": "Jacobian: largest singular value", "value": float(by_index[0])},
         {"measure": "Jacobian: smallest singular value", "value": smallest},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ def kernel(scene: Scene) -> Iterator[Table | Verdict]:
     seen = smallest > values.numel() * torch.finfo(torch.float32).eps * largest
     p = values / values.sum()
     rank = float(torch.exp(-(p * torch.where(p > 0, p, 1).log()).sum()))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"measure": f"tangent kernel ({len(matrix)} samples): trace", "value": float(values.sum())},
         {"measure": "tangent kernel: condition number", "value": largest / smallest if seen else None},
         {"measure": "tangent kernel: effective rank", "value": rank},

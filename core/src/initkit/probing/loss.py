@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -26,7 +27,7 @@ def loss(scene: Scene) -> Iterator[Table | Verdict]:
     start = scene.recorded.loss
     assert start is not None
     uninformed = uninformed_loss(scene)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"measure": "loss at the start", "value": start},
         {"measure": "loss of the answer 0 everywhere", "value": uninformed},
     ]

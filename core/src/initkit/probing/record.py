@@ -150,7 +150,7 @@ class _Recorder:
                 def arrived(gradient: Tensor) -> None:
                     held.backward = _second_moment(gradient)
 
-                out.register_hook(arrived)
+                out.register_hook(arrived)  # type: ignore[no-untyped-call]
 
         return seen
 
@@ -192,7 +192,8 @@ def _layers(model: nn.Module) -> dict[str, tuple[nn.Module, bool]]:
 def _second_moment(tensor: Tensor) -> Tensor:
     values = torch.view_as_real(tensor.detach().resolve_conj()) if tensor.is_complex() else tensor.detach()
     count = values.numel() // (2 if tensor.is_complex() else 1)
-    return torch.linalg.vector_norm(values, dtype=torch.float64).square() / count
+    norm: Tensor = torch.linalg.vector_norm(values, dtype=torch.float64)
+    return norm.square() / count
 
 
 def _mean(tensor: Tensor) -> Tensor:

@@ -11,36 +11,11 @@ from initkit.probing.inputs import Inputs, output_of
 from initkit.probing.scene import NotMeasured, Scene
 
 
-def samples_interact(scene: Scene) -> bool:
-    """Whether the first sample's output depends on the other samples' inputs (nodes of a graph do).
-
-    Raises:
-        NotMeasured: outputs and inputs do not count the same samples.
-    """
-    inputs = scene.given_inputs()
-    signal = inputs.signal
-    with scene.undisturbed(grad=True) as model:
-        if signal is None:
-            # Whole numbers cannot be differentiated: see whether a sample alone gives what it gave in company.
-            together, alone = (output_of(scene.call(model, i)) for i in (inputs.rows(0, 2), inputs.rows(0, 1)))
-            count = inputs.samples
-            if count is None or together.ndim == 0 or len(alone) * min(2, count) != len(together):
-                raise NotMeasured("inputs and outputs do not count the same samples")
-            scale = float(alone.detach().abs().max())
-            return not torch.allclose(together[: len(alone)], alone, rtol=1e-3, atol=1e-4 * scale)
-        x = signal.detach().clone().requires_grad_()
-        out = output_of(scene.call(model, inputs.replaced(signal, x)))
-        if out.ndim == 0 or x.ndim == 0 or len(out) != len(x):
-            raise NotMeasured(f"the output {tuple(out.shape)} has not one row for each row of {tuple(x.shape)}")
-        (found,) = torch.autograd.grad(_real(out[0]).sum(), x, allow_unused=True)
-    return found is not None and len(found) > 1 and bool(found[1:].abs().max() > 0)
-
-
 def sample_gradients(
     scene: Scene,
     count: int,
     value: Callable[[Tensor, int], Tensor],
-    weights: Sequence[nn.Parameter],
+    weights: Sequence[Tensor],
 ) -> Iterator[list[Tensor | None]]:
     """Yield the gradient of ``value(row of the output, sample)`` for the first ``count`` samples, one at a time.
 
@@ -54,7 +29,7 @@ def sample_gradients(
     """
     inputs = scene.given_inputs()
     with scene.undisturbed(grad=True) as model:
-        if samples_interact(scene):
+        if scene.samples_interact:
             out = output_of(scene.call(model, inputs))
             for i in range(count):
                 yield list(torch.autograd.grad(value(out[i : i + 1], i), weights, retain_graph=True, allow_unused=True))
@@ -94,7 +69,3 @@ def noise_like(scene: Scene, count: int) -> Inputs | None:
     shaped = torch.from_numpy(values).reshape(count, *signal.shape[1:]).to(signal.device, signal.dtype)
     mean, std = signal.mean(), signal.std()
     return inputs.replaced(signal, shaped * std + mean)
-
-
-def _real(tensor: Tensor) -> Tensor:
-    return torch.view_as_real(tensor) if tensor.is_complex() else tensor

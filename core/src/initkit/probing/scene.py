@@ -135,6 +135,36 @@ class Scene:
         """The recorded layers, in the order of execution."""
         return self.recorded.layers
 
+    @functools.cached_property
+    def samples_interact(self) -> bool:
+        """Whether the first sample's output depends on the other samples' inputs (nodes of a graph do).
+
+        Raises:
+            NotMeasured: outputs and inputs do not count the same samples.
+        """
+        inputs = self.given_inputs()
+        signal = inputs.signal
+        if signal is None:
+            return self._company_matters(inputs)
+        with self.undisturbed(grad=True) as model:
+            x = signal.detach().clone().requires_grad_()
+            out = output_of(self.call(model, inputs.replaced(signal, x)))
+            if out.ndim == 0 or x.ndim == 0 or len(out) != len(x):
+                raise NotMeasured(f"the output {tuple(out.shape)} has not one row for each row of {tuple(x.shape)}")
+            first = torch.view_as_real(out[0]) if out.is_complex() else out[0]
+            (found,) = torch.autograd.grad(first.sum(), x, allow_unused=True)
+        return found is not None and len(found) > 1 and bool(found[1:].abs().max() > 0)
+
+    def _company_matters(self, inputs: Inputs) -> bool:
+        """Whole numbers cannot be differentiated: does a sample alone give what it gives beside another?"""
+        with self.undisturbed() as model:
+            together, alone = (output_of(self.call(model, inputs.rows(0, count))) for count in (2, 1))
+        count = inputs.samples
+        if count is None or alone.ndim == 0 or len(alone) * min(2, count) != len(together):
+            raise NotMeasured("inputs and outputs do not count the same samples")
+        scale = float(alone.abs().max())
+        return not torch.allclose(together[: len(alone)], alone, rtol=1e-3, atol=1e-4 * scale)
+
     def loss_function(self) -> Callable[[Any], Tensor] | None:
         """``loss(model)`` with its errors in one line; from ``targets`` where no loss is given; None without both."""
         if self.loss is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from initkit.probes import Plot, Table, Verdict
+from initkit.probes import Level, Plot, Table, Verdict
 from initkit.probing.record import LayerRecord
 from initkit.probing.scene import Scene
 
@@ -17,6 +17,11 @@ DEEP = 10
 
 WIDE, LOST = 10.0, 1e4
 """Ratios of the largest to the smallest second moment over depth: worth a look; lost."""
+
+SATURATING = frozenset({"tanh", "sigmoid", "hardtanh", "hardsigmoid", "softsign"})
+"""Activations whose idle units are saturated rather than dead."""
+
+_NAMED = 6  # layers in one sentence
 
 IDLE, ASLEEP = 0.2, 0.9
 """Shares of dead or saturated units: worth a look; the layer is off."""
@@ -61,6 +66,11 @@ def growth(values: Sequence[float]) -> float:
     return math.exp(min(max(slope, -700.0), 700.0))
 
 
+def times(ratio: float) -> str:
+    """``3.71x``, ``250x``, ``1.6e+05x``."""
+    return f"{ratio:.3g}x" if ratio < 1000 or ratio >= 1e5 else f"{ratio:,.0f}x"
+
+
 def _row(layer: LayerRecord) -> dict[str, object]:
     return {
         "layer": layer.name,
@@ -94,30 +104,33 @@ def _over_depth(key: str, noun: str, layers: Sequence[LayerRecord], m2: Sequence
     ]
     yield Table("depth", rows, words="second moments over depth", compare=("value",))
     ends = "before the head" if key == "signal" else "before the first layers"
-    change = f"{noun} {{}} {{:.3g}}x over {count} layers"
+    change = f"{noun} {{}} {{}} over {count} layers"
     off = not GROWTH[0] <= factor <= GROWTH[1]
     if spread >= LOST:
         if factor < 1:
-            yield Verdict("FAIL", f"{change.format('falls', spread)}: {key} dies {ends}")
+            yield Verdict("FAIL", f"{change.format('falls', times(spread))}: {key} dies {ends}")
         else:
-            yield Verdict("FAIL", f"{change.format('grows', spread)}: {key} explodes")
+            yield Verdict("FAIL", f"{change.format('grows', times(spread))}: {key} explodes")
     elif spread >= WIDE or (off and count > DEEP):
         verb = "falls" if last < first else "grows"
         extent = max(last / first, first / last)
-        uneven = f"; the extremes are {spread:.3g}x apart" if spread > 1.5 * extent else ""
-        yield Verdict("WARN", f"{change.format(verb, extent)} (factor {factor:.3g} a layer){uneven}")
+        uneven = f"; the extremes are {times(spread)} apart" if spread > 1.5 * extent else ""
+        yield Verdict("WARN", f"{change.format(verb, times(extent))} (factor {factor:.3g} a layer){uneven}")
     else:
-        yield Verdict("PASS", f"{noun} stays within {spread:.3g}x over {count} layers")
+        yield Verdict("PASS", f"{noun} stays within {times(spread)} over {count} layers")
 
 
 def _idle(layers: Sequence[LayerRecord]) -> Iterator[Verdict]:
     known = [x for x in layers if x.idle is not None]
-    for layer in known:
-        share = layer.idle or 0.0
-        if share > IDLE:
-            kind = "saturated" if layer.activation in ("tanh", "sigmoid", "hardtanh", "softsign") else "dead"
-            level = "FAIL" if share > ASLEEP else "WARN"
-            yield Verdict(level, f"{share:.0%} of the units are {kind} ({layer.activation}) on all samples", layer.name)
+    asleep = [x for x in known if (x.idle or 0.0) > ASLEEP]
+    drowsy = [x for x in known if IDLE < (x.idle or 0.0) <= ASLEEP]
+    levels: tuple[tuple[Level, list[LayerRecord]], ...] = (("FAIL", asleep), ("WARN", drowsy))
+    for level, some in levels:
+        if some:
+            kinds = sorted({"saturated" if x.activation in SATURATING else "dead" for x in some})
+            each = ", ".join(f"{x.name} {x.idle or 0.0:.0%}" for x in some[:_NAMED])
+            more = f" and {len(some) - _NAMED} more layers" if len(some) > _NAMED else ""
+            yield Verdict(level, f"units are {' or '.join(kinds)} on all samples: {each}{more}")
     if known and all((x.idle or 0.0) <= IDLE for x in known):
         yield Verdict(
             "PASS", f"at most {max(x.idle or 0.0 for x in known):.0%} of a layer's units are dead or saturated"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from initkit import Card, Need, hookimpl
+from initkit import Card, Need, Probe, hookimpl
 
 if TYPE_CHECKING:
     from initkit.slots import Slot
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 GRAPH = Need(
     "graph", loader="initkit_gnn.files:load_graph", help="a PyG Data, an edge_index or a sparse adjacency matrix"
 )
+
+PYG = ("torch_geometric",)
 
 
 @hookimpl
@@ -25,6 +27,7 @@ def initkit_recipes() -> list[Card]:
             "initkit_gnn.virgo:Virgo",
             "Variance-stable message passing: scale each layer by what the graph does to variance.",
             needs=(GRAPH,),
+            layers_from=PYG,
         ),
         Card(
             "calibrated",
@@ -32,6 +35,7 @@ def initkit_recipes() -> list[Card]:
             "Layer-sequential calibration: scale each layer until its output has the target size on the graph.",
             needs=(GRAPH,),
             bits="machine",
+            layers_from=PYG,
         ),
         Card(
             "mlpinit",
@@ -39,39 +43,46 @@ def initkit_recipes() -> list[Card]:
             "MLP warm start: train the model's own weights on labelled nodes without edges, then hand them to the GNN.",
             needs=(GRAPH,),
             bits="machine",
+            layers_from=PYG,
         ),
         Card(
             "orthogonal",
             "initkit_gnn.orthogonal:Orthogonal",
             "Semi-orthogonal weights with gain sqrt(2) in message-passing layers.",
             bits="machine",
+            layers_from=PYG,
         ),
         Card(
             "residual_aggregation",
             "initkit_gnn.residual_aggregation:ResidualAggregation",
             "Normal weights of variance c_w/fan_in, for residual aggregation and residual connections.",
             needs=(replace(GRAPH, optional=True),),
+            layers_from=PYG,
         ),
         Card(
             "xavier",
             "initkit_gnn.baselines:Xavier",
             "Xavier (Glorot) weights in message-passing layers: variance 2/(fan_in + fan_out).",
+            layers_from=PYG,
         ),
         Card(
             "kaiming",
             "initkit_gnn.baselines:Kaiming",
             "Kaiming (He) weights in message-passing layers: variance gain²/fan.",
+            layers_from=PYG,
         ),
         Card(
             "pyg_default",
             "initkit_gnn.pyg_default:PygDefault",
             "What PyTorch Geometric and PyTorch start each layer with, from reproducible streams.",
+            layers_from=PYG,
         ),
         Card(
             "rni",
             "initkit_gnn.rni:Rni",
             "Random node features: columns that let message passing tell nodes apart.",
             needs=(GRAPH,),
+            layers_from=PYG,
         ),
         Card(
             "rfp",
@@ -79,6 +90,7 @@ def initkit_recipes() -> list[Card]:
             "Random features propagated through the graph: the way of a power iteration as positional features.",
             needs=(GRAPH,),
             bits="machine",
+            layers_from=PYG,
         ),
         Card(
             "graph_partition",
@@ -86,6 +98,25 @@ def initkit_recipes() -> list[Card]:
             "Embedding tables that start from a partition of the graph: each node where its block is.",
             needs=(GRAPH,),
             bits="machine",
+        ),
+    ]
+
+
+@hookimpl
+def initkit_probes() -> list[Probe]:
+    """Over-smoothing, and what the graph does to variance."""
+    return [
+        Probe(
+            "smoothing",
+            "initkit_gnn.smoothing:smoothing",
+            "Dirichlet energy by depth: do node states become alike?",
+            needs=(GRAPH,),
+        ),
+        Probe(
+            "factors",
+            "initkit_gnn.factors:factors",
+            "What each layer's aggregation does to the variance of signal and gradient.",
+            needs=(GRAPH,),
         ),
     ]
 

@@ -87,7 +87,7 @@ class Virgo(Recipe):
         read = Graph.of(graph)
         traced = trace(model, layers, read, graph)
         check_width(traced.layers[0], read)
-        steps = [self._step(layer, read) for layer in traced.layers]
+        steps = [engine_layer(layer, read, self.operator) for layer in traced.layers]
         found = variance.virgo_variances(
             read,
             steps,
@@ -109,15 +109,6 @@ class Virgo(Recipe):
         yield Job(
             "graph_factors", lambda ctx: _note(ctx, table, notes), "adds the table of graph factors to the report"
         )
-
-    def _step(self, layer: Layer, graph: Graph) -> variance.Layer:
-        message = next(matrix for matrix in layer.matrices if matrix.role == "message")
-        fans = message.fan_in, message.fan_out // layer.averaged
-        if self.operator == "gcn":
-            return variance.Layer(*fans)
-        if layer.kind is None:
-            return variance.Layer(*fans, Probed(layer, graph))
-        return variance.Layer(*fans, layer.kind, layer.options)
 
     def _layer(self, layer: Layer, i: int, found: variance.Variances) -> Iterator[Item]:
         v = found.variance[i]
@@ -154,6 +145,23 @@ class Virgo(Recipe):
     def _draw(self, v: float) -> Normal | Uniform:
         std = math.sqrt(v)
         return Uniform.with_std(std) if self.distribution == "uniform" else Normal(std)
+
+
+def engine_layer(layer: Layer, graph: Graph, source: variance.Source = "model") -> variance.Layer:
+    """A layer of the model as the variance engine takes it.
+
+    Args:
+        layer: of the model.
+        graph: on which it works, for layers whose operator is probed.
+        source: ``gcn`` takes the GCN matrix whatever the layer is.
+    """
+    message = next(matrix for matrix in layer.matrices if matrix.role == "message")
+    fans = message.fan_in, message.fan_out // layer.averaged
+    if source == "gcn":
+        return variance.Layer(*fans)
+    if layer.kind is None:
+        return variance.Layer(*fans, Probed(layer, graph))
+    return variance.Layer(*fans, layer.kind, layer.options)
 
 
 def check_width(first: Layer, graph: Graph) -> None:
