@@ -88,16 +88,21 @@ def check_size(n: int, what: str = "the state size N") -> None:
         raise OptionError(f"{what} is {n}: it must be even and at least 2, since modes come in conjugate pairs")
 
 
-def legs_eigenvectors(n: int) -> Tensor:
+def legs_eigenvectors(n: int, rows: int | None = None) -> Tensor:
     """Unit eigenvectors of the LegS normal part, complex128 (n, n/2): column m belongs to +i w_m, and P̂ is positive.
 
     With G_{-1} = T and G_j = G_{j-1} (i w - q_j)/(i w + q_j), the entry j is (G_{j-1} - G_j)/(2 P_j).
+
+    Args:
+        n: size of the real matrix.
+        rows: how many entries of each vector, from the first; None for all.
     """
     found = spectrum("legs", n)
     w, t = found.freq.numpy(), found.p[0].real.numpy()
-    q = np.arange(n) + 0.5
+    count = n if rows is None else rows
+    q = np.arange(count) + 0.5
     # (i w - q)/(i w + q) is a rotation by 2 arctan(q/w).
-    angle = np.zeros((n + 1, n // 2))
+    angle = np.zeros((count + 1, n // 2))
     np.cumsum(2 * np.arctan2(q[:, None], w), axis=0, out=angle[1:])
     g = t * np.exp(1j * angle)
     return torch.from_numpy((g[:-1] - g[1:]) / (2 * np.sqrt(q)[:, None]))
