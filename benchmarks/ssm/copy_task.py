@@ -10,21 +10,16 @@ torch, ``transformers`` is what Mamba2Config starts with.
 from __future__ import annotations
 
 import math
-import statistics
-import time
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import Mamba2Config, Mamba2ForCausalLM
 
 import initkit
-import initkit_ssm
-from initkit import Stream
+from benchmarks.ssm import _copying
 
 SEEDS = [0, 1, 2, 3, 4]
-SYMBOLS, BLANKS, COPIED = 8, 56, 4
-STEPS, BATCH, RATE = 350, 32, 3e-3
 STARTS = ("spoiled", "repaired", "authors", "transformers")
 EXPECTED = [("repaired", "at_least", 0.5), ("spoiled", "below", 0.2)]  # before anything was run
 
@@ -33,31 +28,15 @@ def run() -> dict[str, Any]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        rows = [_row(start) for start in STARTS]
+        rows = [_copying.row(start, lambda seed, start=start: build(seed, start), SEEDS) for start in STARTS]
     finally:
         torch.set_num_threads(threads)
     return {
         "seeds": SEEDS,
-        "chance": 1 / SYMBOLS,
-        "protocol": {"steps": STEPS, "batch": BATCH, "learning_rate": RATE, "length": 2 * COPIED + BLANKS},
+        "chance": 1 / _copying.SYMBOLS,
+        "protocol": _copying.PROTOCOL,
         "rows": rows,
         "expected": [_compared(rows, *one) for one in EXPECTED],
-    }
-
-
-def _row(start: str) -> dict[str, Any]:
-    runs = [_train(start, seed) for seed in SEEDS]
-    accuracy = [one["accuracy"] for one in runs]
-    print(f"{start}: {accuracy}", flush=True)
-    return {
-        "start": start,
-        "accuracy": accuracy,
-        "accuracy_mean": round(statistics.fmean(accuracy), 4),
-        "accuracy_std": round(statistics.stdev(accuracy), 4),
-        "loss": [one["loss"] for one in runs],
-        "time_constants": [one["tau"] for one in runs],
-        "verdicts": [one["verdicts"] for one in runs],
-        "cpu_seconds": [one["seconds"] for one in runs],
     }
 
 
@@ -67,7 +46,7 @@ def build(seed: int, start: str) -> Mamba2ForCausalLM:
         torch.manual_seed(seed)
         model = Mamba2ForCausalLM(
             Mamba2Config(
-                vocab_size=SYMBOLS + 2,
+                vocab_size=_copying.SYMBOLS + 2,
                 hidden_size=32,
                 num_hidden_layers=2,
                 num_heads=8,
@@ -104,40 +83,6 @@ def _authors(model: nn.Module, numbers: torch.Generator) -> None:
         dt = torch.exp(torch.rand(8, generator=numbers) * math.log(100) + math.log(1e-3))
         layer.mixer.dt_bias.copy_(dt + torch.log(-torch.expm1(-dt)))
         layer.mixer.A_log.copy_((torch.rand(8, generator=numbers) * 15 + 1).log())
-
-
-def _sequences(numbers: torch.Generator, count: int) -> tuple[Tensor, Tensor]:
-    symbols = torch.randint(0, SYMBOLS, (count, COPIED), generator=numbers)
-    blanks, asks = torch.full((count, BLANKS), SYMBOLS), torch.full((count, COPIED), SYMBOLS + 1)
-    return torch.cat([symbols, blanks, asks], 1), symbols
-
-
-def _train(start: str, seed: int) -> dict[str, Any]:
-    model = build(seed, start)
-    found = initkit_ssm.audit(model, length=2 * COPIED + BLANKS)
-    stream = Stream(seed, "copy task")
-    numbers = torch.Generator().manual_seed(stream.sub("train").integer_seed())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0)
-    loss, begun = torch.zeros(()), time.process_time()
-    for _ in range(STEPS):
-        x, symbols = _sequences(numbers, BATCH)
-        logits = model(x, use_cache=False).logits[:, -COPIED:]
-        loss = nn.functional.cross_entropy(logits.flatten(0, 1), symbols.flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-    seconds = time.process_time() - begun
-    x, symbols = _sequences(torch.Generator().manual_seed(stream.sub("test").integer_seed()), 1024)
-    with torch.no_grad():
-        answers = model(x, use_cache=False).logits[:, -COPIED:, :SYMBOLS].argmax(-1)
-    return {
-        "accuracy": round(float((answers == symbols).float().mean()), 4),
-        "loss": round(float(loss.detach()), 4),
-        "seconds": round(seconds, 1),
-        "verdicts": [one.level for one in found.layers],
-        "tau": sorted(float(f"{value:.4g}") for one in found.layers for value in one.tau.tolist()),
-    }
 
 
 def _compared(rows: list[dict[str, Any]], start: str, how: str, bound: float) -> dict[str, Any]:
