@@ -1,9 +1,9 @@
 """Gated recurrences on the copy task: RG-LRU, xLSTM and RWKV-4 of transformers, from several starts.
 
 Task and training are those of the Mamba-2 benchmark (four symbols, 56 blanks, learning rate 3e-3) with 200 steps,
-hidden size 32, two layers and no attention. A seed gives every start of a model the same weights and data. ``biases 0`` sets
-the biases of xLSTM's gates to 0, as initialisation passes over everything called bias do. ``transformers`` is the
-class's own start; RWKV's has 1 for the bonus of the present token in every channel.
+hidden size 32, two layers and no attention. A seed gives every start of a model the same weights and data.
+``biases 0`` sets the biases of xLSTM's gates to 0, as initialisation passes over everything called bias do.
+``transformers`` is the class's own start; RWKV's has 1 for the bonus of the present token in every channel.
 """
 
 from __future__ import annotations
