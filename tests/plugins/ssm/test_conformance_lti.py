@@ -32,8 +32,19 @@ def stack(kind: str, *args: Any, **options: Any) -> Any:
     return lambda: Stack(lambda: getattr(ssm_layouts, kind)(6, 8, *args, **options))
 
 
+INPUTS = torch.linspace(-1, 1, 3 * 20 * 6).sin().reshape(3, 20, 6)
+
+
 def cases() -> list[Case]:
     return [
+        Case("ssm/autocorr_timescale", stack("S4D"), {"inputs": INPUTS}),
+        Case(
+            initkit.recipe("ssm/autocorr_timescale", source="inputs", zero_real=True),
+            stack("S4", copies=2),
+            {"inputs": INPUTS},
+        ),
+        Case("ssm/output_scale", stack("S4D"), {"inputs": INPUTS}),
+        Case(initkit.recipe("ssm/output_scale", mode="bound"), stack("LRU"), {"inputs": INPUTS}),
         Case("ssm/s4d", stack("S4D")),
         Case(initkit.recipe("ssm/s4d", variant="dfout"), stack("S4", copies=2)),
         Case(initkit.recipe("ssm/s4d", variant="rand", b_init="random"), stack("S5")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -32,6 +32,9 @@ class LayerRecipe(Recipe):
     kinds: ClassVar[Sequence[str]] = ()
     """The kinds of layers that the recipe sets, see :mod:`initkit_ssm.layers`."""
 
+    sets: ClassVar[Sequence[str]] = ()
+    """The roles that the recipe sets; empty for all of a layer's."""
+
     strict: bool = True
 
     @classmethod
@@ -40,7 +43,8 @@ class LayerRecipe(Recipe):
         if not isinstance(model, nn.Module):
             return []
         layers = find_layers(model, strict=False).of(cls.kinds)
-        return [name for layer in layers for where in layer.roles.values() for name in where.tensors]
+        held = [where for layer in layers for role, where in layer.roles.items() if not cls.sets or role in cls.sets]
+        return [name for where in held for name in where.tensors]
 
     def plan(self, model: nn.Module) -> Iterator[Item]:
         """Yield the items of each layer in registration order, keeps for what is not set, and remarks.
@@ -68,11 +72,15 @@ class LayerRecipe(Recipe):
 
     def items(self, model: nn.Module, found: Found) -> Iterator[Item]:
         """The items of all layers, and the remarks as a note in the report."""
+        yield from self.items_by(model, found, self.layer_items)
+
+    def items_by(self, model: nn.Module, found: Found, of_layer: Callable[[Layer], Iterator[Item]]) -> Iterator[Item]:
+        """The items of all layers, where ``of_layer`` yields those of one."""
         remarks, marks = list(found.unknown), dict[str, dict[str, bool]]()
         dtypes = {name: tensor.dtype for name, tensor in (*model.named_parameters(), *model.named_buffers())}
         for layer in found.of(self.wanted(found)):
             set_here: set[str] = set()
-            for item in self.layer_items(layer):
+            for item in of_layer(layer):
                 if isinstance(item, Fill):
                     set_here.add(item.name)
                 yield item

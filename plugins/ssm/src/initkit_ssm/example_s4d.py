@@ -32,7 +32,8 @@ class S4DKernel(nn.Module):
         step = a * torch.exp(self.log_dt).unsqueeze(-1)
         c = torch.view_as_complex(self.C) * torch.expm1(step) / a
         powers = torch.exp(step.unsqueeze(-1) * torch.arange(length, device=step.device))
-        return 2 * torch.einsum("hm,hml->hl", c, powers).real
+        k: Tensor = 2 * torch.einsum("hm,hml->hl", c, powers).real
+        return k
 
 
 class S4D(nn.Module):
@@ -48,7 +49,7 @@ class S4D(nn.Module):
         length = x.shape[1]
         k = torch.fft.rfft(self.kernel(length), 2 * length)
         u = torch.fft.rfft(x.transpose(1, 2), 2 * length)
-        y = torch.fft.irfft(u * k, 2 * length)[..., :length].transpose(1, 2)
+        y: Tensor = torch.fft.irfft(u * k, 2 * length)[..., :length].transpose(1, 2)
         return y + self.D * x
 
 

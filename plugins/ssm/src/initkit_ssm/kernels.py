@@ -69,7 +69,7 @@ def kernel(a: Tensor, bc: Tensor, dt: Tensor, length: int, disc: Disc = "zoh", p
     """
     lam, gain = discretise(a, dt, disc)
     coefficient = bc * gain
-    shape = torch.broadcast_shapes(lam.shape, coefficient.shape)
+    shape = (lam * coefficient).shape
     return (2 if paired else 1) * powers_sum(lam.expand(shape), coefficient.expand(shape), length)
 
 

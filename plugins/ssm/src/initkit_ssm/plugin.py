@@ -6,6 +6,8 @@ from pathlib import Path
 
 from initkit import Card, Need, Probe, hookimpl
 
+INPUTS = Need("inputs", help="what the model is called with: a tensor (batch, length, ...), a tuple or a dict")
+
 
 @hookimpl
 def initkit_recipes() -> list[Card]:
@@ -48,6 +50,20 @@ def initkit_recipes() -> list[Card]:
             "gate_decay",
             "initkit_ssm.gate_decay:GateDecay",
             "Gates that remember: published starts of mLSTM, sLSTM and RWKV, or log-uniform time constants.",
+        ),
+        Card(
+            "autocorr_timescale",
+            "initkit_ssm.autocorr_timescale:AutocorrTimescale",
+            "Time steps from data: dt log-uniform up to a bound that the autocorrelation of a layer's input sets.",
+            needs=(INPUTS, Need("mask", help="(batch, length), which steps count", optional=True)),
+            bits="machine",
+        ),
+        Card(
+            "output_scale",
+            "initkit_ssm.output_scale:OutputScale",
+            "Unit outputs on real data: C and D of each layer are scaled by what the layer makes of its own input.",
+            needs=(INPUTS,),
+            bits="machine",
         ),
         Card(
             "repair",
