@@ -13,6 +13,7 @@ matplotlib.use("svg")
 import node_tables
 import random_features
 import record
+import ssm_gated
 import warm_start
 from matplotlib import pyplot
 from matplotlib.axes import Axes
@@ -262,6 +263,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **random_features.DRAWN,
     **warm_start.DRAWN,
     **node_tables.DRAWN,
+    **ssm_gated.DRAWN,
 }
 
 
