@@ -124,6 +124,21 @@ def test_frequencies_that_alias_are_warned_of_and_no_failure(turning: int, level
         assert "38% of the modes turn by more than π a step" in found.words
 
 
+@pytest.mark.parametrize(
+    ("make", "recipe"), [("S4D", "ssm/s4d"), ("S5", "ssm/s5"), ("PairedA", "ssm/s5"), ("LRU", "ssm/lru")]
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_variance_of_the_output_for_white_input_is_what_the_layer_gives(make: str, recipe: str) -> None:
+    model = getattr(ssm_layouts, make)(6, 8).double()
+    options = {"preset": "long"} if make == "LRU" else {}
+    initkit.apply(model, initkit.recipe(recipe, **options))
+    (found,) = audit(model, length=4096).layers
+    x = torch.randn(16, 4096, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        measured = float(model(x)[:, 2048:].square().mean())
+    assert found.row["output variance"] == pytest.approx(measured, rel=0.06)
+
+
 def test_half_types_are_said_and_not_judged() -> None:
     (found,) = audit(good().bfloat16()).layers
     assert found.level == "PASS"
@@ -302,7 +317,7 @@ def test_inspect_lays_before_and_after_side_by_side() -> None:
     assert found.healthy
     assert found.before is not None
     assert not found.before.healthy
-    assert "verdict before" in str(found)
+    assert "FAIL → PASS" in str(found)
 
 
 def test_many_layers_that_pass_are_one_line() -> None:

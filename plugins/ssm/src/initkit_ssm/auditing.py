@@ -139,10 +139,20 @@ def audited(layer: Layer, slots: Slots, length: int | None = None) -> LayerAudit
         "kind": layer.kind,
         "modes": decay.numel(),
         **figures,
+        "output variance": _output_variance(layer, slots, length, level),
         "stored": ", ".join(low) or "full precision",
         "not finite": sum(broken.values()),
     }
     return LayerAudit(layer, level, words, tau, row)
+
+
+def _output_variance(layer: Layer, slots: Slots, length: int | None, level: Level) -> float | None:
+    """Mean variance of the output channels for white input of variance 1; None where the input decides it too."""
+    if layer.kind not in ("s4d", "s5", "lru") or level == "FAIL" or layer.facts.get("directions", 1) > 1:
+        return None
+    from initkit_ssm.responses import Response
+
+    return float(Response(layer, lambda name: slots[name].read(), length or 1024).white_variance().mean())
 
 
 def _not_finite(slots: Slots, names: Sequence[str]) -> dict[str, int]:

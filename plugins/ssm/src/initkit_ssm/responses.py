@@ -48,6 +48,27 @@ class Response:
             total = (k.abs() * deviation).sum(-1) + (k * mean).sum(-1).abs()
         return float(total.square().mean())
 
+    def white_variance(self) -> Tensor:
+        """Variance of each output channel for white noise of variance 1 in every input channel.
+
+        Independent channels are summed over the response's length, layers that mix them for ever, by the products of
+        their modes: Σ_l λ^l μ^l = 1/(1 - λ μ).
+
+        Returns:
+            float64 (directions, H), or (outputs,) for layers that mix channels.
+        """
+        if self._layer.kind == "s4d":
+            return self.kernels().square().sum(-1)
+        lam, b, c, factor = self._multi()
+        with_conjugates = torch.einsum("om,mn,on->o", c, (b @ b.mH) / (1 - lam[:, None] * lam.conj()), c.conj()).real
+        with_themselves = torch.einsum("om,mn,on->o", c, (b @ b.mT) / (1 - lam[:, None] * lam), c).real
+        variance = factor**2 / 2 * (with_conjugates + with_themselves)
+        if "D" in self._layer.roles:
+            d = self._layer.read("D", self._read)
+            matrix = d if d.ndim == 2 else torch.diag(d)
+            variance = variance + (matrix.square() + 2 * matrix * factor * (c @ b).real).sum(-1)
+        return variance
+
     def kernels(self) -> Tensor:
         """Impulse responses, D at lag 0 included.
 
