@@ -42,7 +42,7 @@ from __future__ import annotations
 import importlib.metadata
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -240,7 +240,11 @@ def find_layers(model: nn.Module, strict: bool = True) -> Found:
     layers: list[Layer] = []
     unknown: list[str] = []
     inside: list[str] = []
+    first_names, tensors = dict[int, str](), dict[str, Tensor]()
     for site in _sites(Site("", model), set()):
+        for own, tensor in site.tensors().items():
+            first_names.setdefault(id(tensor), site.full(own))
+            tensors[site.full(own)] = tensor
         if site.name.startswith(tuple(inside)):
             continue
         adapter = next((a for a in asked if a.takes(site)), None) or next((a for a in asked if a.fits(site)), None)
@@ -259,7 +263,17 @@ def find_layers(model: nn.Module, strict: bool = True) -> Found:
             if strict:
                 raise
             unknown.append(str(error))
-    return Found(tuple(layers), tuple(unknown))
+
+    def settled(where: Stored) -> Stored:
+        """With the name under which the core knows a tied tensor, and whether the tensor is complex."""
+        names = [first_names[id(tensors[name])] if name in tensors else name for name in (where.tensor, where.imag)]
+        held = tensors.get(where.tensor)
+        return replace(where, tensor=names[0], imag=names[1], native=held is not None and held.is_complex())
+
+    return Found(
+        tuple(replace(one, roles={role: settled(where) for role, where in one.roles.items()}) for one in layers),
+        tuple(unknown),
+    )
 
 
 def _sites(site: Site, seen: set[int]) -> Iterator[Site]:

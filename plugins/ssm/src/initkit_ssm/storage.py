@@ -78,6 +78,7 @@ class Stored:
         imag: qualified name of the second tensor of a ``split`` role.
         complex: whether the role is complex.
         index: the block of the tensor that holds the role, None for all of it; entries outside it are left.
+        native: whether the tensor itself is complex; put in by :func:`initkit_ssm.find_layers`.
     """
 
     tensor: str
@@ -87,6 +88,7 @@ class Stored:
     imag: str = ""
     complex: bool = False
     index: Index | None = None
+    native: bool = False
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -135,9 +137,9 @@ def _merged(site: Site, held: list[tuple[Stored, Draw, str]]) -> Draw:
     parts = {where.part: where.draw(draw) for where, draw, _ in held}
     first = held[0][0]
     if set(parts) == {"real", "imag"} and len(held) == 2:
-        return _as_stored(site, first, formula.pair(parts["real"], parts["imag"], first.shape))
+        return _as_stored(first, formula.pair(parts["real"], parts["imag"], first.shape))
     if len(held) == 1 and first.part == "whole":
-        draw = _as_stored(site, first, held[0][1]) if first.complex else parts["whole"]
+        draw = _as_stored(first, held[0][1]) if first.complex else parts["whole"]
         return draw if first.index is None else Blocks([(first.index, draw)])
     if all(where.index is not None for where, _, _ in held):
         return Blocks([(where.index or (), where.draw(draw)) for where, draw, _ in held])
@@ -146,9 +148,9 @@ def _merged(site: Site, held: list[tuple[Stored, Draw, str]]) -> Draw:
     )
 
 
-def _as_stored(site: Site, where: Stored, draw: Draw) -> Draw:
+def _as_stored(where: Stored, draw: Draw) -> Draw:
     """A draw of complex values, for the complex tensor or the real one with a last axis of 2."""
-    if _find(site, where.tensor).is_complex():
+    if where.native:
         return draw
     if isinstance(draw, Constant):
         draw = Values(torch.full(where.shape, draw.value, dtype=torch.complex128), draw.describe())
@@ -160,16 +162,6 @@ def _as_stored(site: Site, where: Stored, draw: Draw) -> Draw:
         scales = {name: scale.unsqueeze(-1) for name, scale in given if name == "std" or bool((scale != 0).any())}
         return Normal(**scales) if any(scale.numel() > 1 for scale in scales.values()) else draw
     return draw
-
-
-def _find(site: Site, name: str) -> Tensor:
-    at: Site | None = site
-    while at is not None:
-        tensor = at.tensor(name.removeprefix(f"{at.name}.") if at.name else name)
-        if tensor is not None and (not at.name or name.startswith(f"{at.name}.")):
-            return tensor
-        at = at.parent
-    raise PlanError(f"{site.words()} has no tensor {name}")
 
 
 def _split(where: Stored, draw: Draw, why: str) -> Iterator[Fill]:
