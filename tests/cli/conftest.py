@@ -19,7 +19,11 @@ from typing import Any
 import pytest
 
 CARDS = """
-from initkit import Card, Need, hookimpl
+from initkit import Card, Need, Probe, hookimpl
+
+@hookimpl
+def initkit_probes():
+    return [Probe("width", "fakeplug_recipes:width", "How wide the first layer is.", needs=["signal?"])]
 
 @hookimpl
 def initkit_recipes():
@@ -44,13 +48,18 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 import torch
 from annotated_types import Gt, Le
-from initkit import Constant, Fill, Job, Keep, NeedError, Normal, Recipe
+from initkit import Constant, Fill, Job, Keep, NeedError, Normal, Recipe, Table, Verdict
 from torch import nn
 
 def load(path):
     if pathlib.Path(path).read_text() == "bad":
         raise NeedError("thing: bad file")
     return float(pathlib.Path(path).read_text())
+
+def width(scene, *, signal=None):
+    rows = [{"measure": "width", "value": len(scene.slots["0.weight"].read())}]
+    yield Table("size", rows, compare=("value",))
+    yield Verdict("FAIL" if rows[0]["value"] > 4 else "PASS", f"width {rows[0]['value']}, signal {signal is not None}")
 
 @dataclass(frozen=True)
 class Small(Recipe):
@@ -159,7 +168,8 @@ SERVER = """
 import atexit, json, os, sys, traceback
 import torch, numpy, pydantic, safetensors.torch, typer, rich.table, rich.progress
 import initkit._apply, initkit._load, initkit._save, initkit.report
-import initkit_cli.run, initkit_cli.app
+import initkit._compare, initkit._diff, initkit._inspect, initkit._recommend
+import initkit_cli.app, initkit_cli.comparing, initkit_cli.inspecting, initkit_cli.run
 for line in sys.stdin:
     request = json.loads(line)
     child = os.fork()

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from initkit._names import unwrapped, walk
+from initkit._recipe import Recipe
 from initkit.cards import Card
 from initkit.errors import InitError
 from initkit.plugins import registry
@@ -71,7 +72,16 @@ def _offer(
     offer.why = _why(offer.claims, owners)
     if not offer.claims:
         offer.problem = "claims no tensor of this model"
+        if offer.lacks and _asks_its_plan(card):
+            offer.problem = f"cannot tell without {'; '.join(offer.lacks)}"
     return offer
+
+
+def _asks_its_plan(card: Card) -> bool:
+    """Whether the recipe finds its tensors by planning, which takes its data."""
+    if card.layers_from:
+        return False
+    return getattr(card.load().claims, "__func__", None) is getattr(Recipe.claims, "__func__", None)
 
 
 def _owners(subject: Any) -> dict[str, tuple[str, str]]:
