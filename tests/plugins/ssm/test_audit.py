@@ -326,6 +326,12 @@ def test_many_layers_that_pass_are_one_line() -> None:
     assert verdict.words == "all 3 recurrent layers remember: time constants of 8 to 160 steps, median 80"
 
 
+def test_what_cannot_be_judged_is_a_note() -> None:
+    found = initkit.inspect(nn.Sequential(good(), gated.MinGRU()), probes="ssm")
+    assert [verdict.level for verdict in found.verdicts] == ["PASS", "NOTE"]
+    assert found.healthy
+
+
 def test_the_probe_takes_a_length_and_refuses_others() -> None:
     model = nn.Sequential(good())
     assert initkit.inspect(model, probes="ssm", length=torch.tensor(5000)).verdicts[0].level == "WARN"

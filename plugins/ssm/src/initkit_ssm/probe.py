@@ -57,8 +57,8 @@ def _verdicts(found: Audit) -> Iterator[Verdict]:
     for one in found.layers:
         if one.level == "FAIL":
             yield Verdict("FAIL", f"{one.words}; {REPAIR}", one.layer.title)
-        elif one.level == "WARN":
-            yield Verdict("WARN", one.words, one.layer.title)
+        elif one.level != "PASS":
+            yield Verdict("WARN" if one.level else "NOTE", one.words, one.layer.title)
     for words in found.unknown:
         yield Verdict("WARN", words)
 
