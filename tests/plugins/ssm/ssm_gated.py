@@ -23,6 +23,17 @@ class Mamba(nn.Module):
         self.out_proj = nn.Linear(width, 6)
 
 
+class Vim(Mamba):
+    """Vision Mamba's layout: a second set of parameters for the way back."""
+
+    def __init__(self, width: int = 12, state: int = 4, rank: int = 2) -> None:
+        super().__init__(width, state, rank)
+        self.A_b_log, self.D_b = _p(width, state), _p(width)
+        self.conv1d_b = nn.Conv1d(width, width, 4, groups=width, padding=3)
+        self.x_proj_b = nn.Linear(width, rank + 2 * state, bias=False)
+        self.dt_proj_b = nn.Linear(rank, width)
+
+
 class Mamba2(nn.Module):
     """mamba_ssm's and flash-linear-attention's layout."""
 

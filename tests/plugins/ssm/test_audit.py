@@ -275,6 +275,37 @@ def test_every_kind_has_its_matching_recipe(make: Any, names: list[str]) -> None
     assert not audit(model).failed
 
 
+def test_a_way_back_without_memory_is_found_and_mended() -> None:
+    model = gated.Vim()
+    initkit.apply(model, initkit.recipe("ssm/mamba", which="all"))
+    assert audit(model).layers[0].level == "PASS"
+    with torch.no_grad():
+        model.dt_proj_b.bias.zero_()
+    (found,) = audit(model).layers
+    assert "dt_proj_b.bias is 0 everywhere" not in found.words  # half of the modes still remember
+    assert found.row["≥ 4"] == pytest.approx(audit(gated_forward(model)).layers[0].row["≥ 4"] / 2)
+    with torch.no_grad():
+        model.dt_proj.bias.zero_()
+    assert audit(model).layers[0].level == "FAIL"
+    report = initkit.apply(model, "ssm/repair")
+    assert {"dt_proj.bias", "dt_proj_b.bias", "A_b_log", "D_b"} <= set(report)
+    bias: Any = model.dt_proj_b.bias
+    assert bias._no_reinit is True
+
+
+def gated_forward(model: gated.Vim) -> gated.Mamba:
+    """The way there alone."""
+    way = gated.Mamba()
+    way.load_state_dict(
+        {
+            name: value
+            for name, value in model.state_dict().items()
+            if "_b." not in name and name not in ("A_b_log", "D_b")
+        }
+    )
+    return way
+
+
 def test_rg_lru_s_gates_are_no_business_of_a_repair() -> None:
     model = gated.RecurrentBlock()
     with torch.no_grad():

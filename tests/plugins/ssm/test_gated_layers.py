@@ -19,6 +19,7 @@ from initkit_ssm import Layer, find_layers
 
 LAYOUTS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
     "mamba": ("mamba", gated.Mamba),
+    "vision mamba": ("mamba", gated.Vim),
     "mamba2": ("mamba2", gated.Mamba2),
     "mamba2, a skip a channel": ("mamba2", lambda: gated.Mamba2(skips=12)),
     "mamba3": ("mamba3", gated.Mamba3),
@@ -117,6 +118,7 @@ def broken(make: Callable[[], nn.Module], name: str, *shape: int) -> nn.Module:
     [
         (broken(gated.Mamba, "D", 5), r"D has shape \(5,\), expected \(12,\), as A_log has shape \(12, 4\)"),
         (broken(gated.Mamba, "dt_proj.bias", 3), r"dt_proj\.bias has shape \(3,\), expected \(12,\)"),
+        (broken(gated.Vim, "dt_proj_b.bias", 3), r"dt_proj_b\.bias has shape \(3,\), expected \(12,\)"),
         (broken(gated.Mamba2, "dt_bias", 3), r"dt_bias has shape \(3,\), expected \(6,\)"),
         (broken(gated.Mamba2, "D", 7), r"D has shape \(7,\), expected \(6,\) or one value a channel"),
         (broken(gated.Mamba3, "C_bias", 6, 2, 3), r"C_bias has shape \(6, 2, 3\), expected \(6, 2, 4\)"),

@@ -229,7 +229,7 @@ def _unjudged(layer: Layer, words: str) -> LayerAudit:
 
 def dynamics(layer: Layer) -> list[str]:
     """Names of the tensors that time constants come from."""
-    roles = ("rate", "freq", "dt", "nu", "theta", "decay", "forget_bias", "bias", "time_decay")
+    roles = ("rate", "freq", "dt", "nu", "theta", "decay", "rate_b", "dt_b", "forget_bias", "bias", "time_decay")
     return sorted({name for role in roles if role in layer.roles for name in layer.roles[role].tensors})
 
 

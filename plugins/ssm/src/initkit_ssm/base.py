@@ -15,7 +15,7 @@ from initkit.errors import listed
 from initkit_ssm.layers import Found, Layer, find_layers
 
 _LOW = (torch.bfloat16, torch.float16)
-_DYNAMICS = ("rate", "freq", "dt", "nu", "theta", "gamma", "decay")
+_DYNAMICS = ("rate", "freq", "dt", "nu", "theta", "gamma", "decay", "rate_b", "dt_b")
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,9 @@ def _marks(layer: Layer, names: set[str]) -> dict[str, dict[str, bool]]:
     marks = {name: {"_is_hf_initialized": True} for name in sorted(names)}
     for role, where in layer.roles.items():
         for name in where.tensors:
-            if name in marks and (role in _DYNAMICS or role in ("D", "time_decay")):
+            if name in marks and (role in _DYNAMICS or role in ("D", "D_b", "time_decay")):
                 marks[name]["_no_weight_decay"] = True
-            if name in marks and role == "dt":
+            if name in marks and role in ("dt", "dt_b"):
                 marks[name]["_no_reinit"] = True
     return marks
 

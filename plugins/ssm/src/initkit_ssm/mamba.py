@@ -103,6 +103,7 @@ class Mamba(LayerRecipe):
             values |= self._dynamics(layer)
         if self.which != "dynamics":
             values |= self._projections(layer)
+        values |= {f"{role}_b": value for role, value in values.items() if f"{role}_b" not in values}
         yield from layer.fills({role: value for role, value in values.items() if role in layer.roles})
 
     def _dynamics(self, layer: Layer) -> dict[str, tuple[Draw, str]]:

@@ -15,7 +15,8 @@ from initkit_ssm.layers import Adapter, Layer, Read, Site, Steps, Stored
 class Mamba(Adapter):
     """A state of N real modes in each channel; the step comes from a low-rank projection with a bias.
 
-    dt = softplus(dt_proj(·) + bias), A = -exp(A_log). Zamba keeps its heads in a first axis.
+    dt = softplus(dt_proj(·) + bias), A = -exp(A_log). Zamba keeps its heads in a first axis. Vision Mamba has a second
+    set of parameters for the way back, ``A_b_log``, ``D_b``, ``dt_proj_b``, whose roles end with ``_b``.
     """
 
     classes = (
@@ -42,7 +43,7 @@ class Mamba(Adapter):
         rank = weight[1][-1]
         expected = {bias[0]: a[1][:-1], weight[0]: (*a[1][:-1], rank), "D": a[1][:-1]}
         check(site, "A_log", a[1], expected)
-        maps, names = projections(site, leave=("dt_proj",))
+        maps, names = projections(site, leave=("dt_proj", "dt_proj_b"))
         if "x_proj" not in maps:
             maps |= optional(site, "x_proj", "x_proj_weight")
             names = (*names, *(["x_proj"] if "x_proj" in maps else []))
@@ -51,15 +52,30 @@ class Mamba(Adapter):
             "dt": Stored(site.full(bias[0]), bias[1], SOFTPLUS),
             **optional(site, "D", "D"),
             "dt_weight": Stored(site.full(weight[0]), weight[1]),
+            **self._way_back(site, a[1], rank),
             **maps,
         }
         facts = {"state": a[1][-1], "dt_rank": rank, "maps": names, "layer": place(site)}
         return Layer(site, "mamba", roles, self, facts)
 
+    def _way_back(self, site: Site, shape: tuple[int, ...], rank: int) -> dict[str, Stored]:
+        if site.shape("A_b_log") is None:
+            return {}
+        expected = {"A_b_log": shape, "dt_proj_b.bias": shape[:-1], "dt_proj_b.weight": (*shape[:-1], rank)}
+        check(site, "A_log", shape, {**expected, "D_b": shape[:-1]})
+        return {
+            "rate_b": Stored(site.full("A_b_log"), shape, LOG),
+            "dt_b": Stored(site.full(needed(site, "dt_proj_b.bias")[0]), shape[:-1], SOFTPLUS),
+            "dt_weight_b": Stored(site.full(needed(site, "dt_proj_b.weight")[0]), (*shape[:-1], rank)),
+            **optional(site, "D_b", "D_b"),
+        }
+
     def steps(self, layer: Layer, read: Read) -> Steps:
-        """λ = exp(-A dt), with dt at a projection of 0."""
-        rate, dt = layer.read("rate", read), layer.read("dt", read)
-        return Steps(rate * dt.unsqueeze(-1), None, dt, rate, "at a projection of 0")
+        """λ = exp(-A dt), with dt at a projection of 0; of both directions where there are two."""
+        ways = [way for way in ("", "_b") if f"rate{way}" in layer.roles]
+        rates = torch.stack([layer.read(f"rate{way}", read) for way in ways])
+        dt = torch.stack([layer.read(f"dt{way}", read) for way in ways])
+        return Steps(rates * dt.unsqueeze(-1), None, dt, rates, "at a projection of 0")
 
 
 class Mamba2(Adapter):
