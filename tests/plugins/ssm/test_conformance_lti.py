@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -55,15 +54,6 @@ def cases() -> list[Case]:
         Case("ssm/s4_dplr", stack("S4", rank=1)),
         Case(initkit.recipe("ssm/s4_dplr", measure=("legt", "fout"), b_clip=None), stack("S4", rank=2, copies=2)),
     ]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads cost more than they give on tensors of this size."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
