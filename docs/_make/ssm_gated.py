@@ -88,7 +88,7 @@ def copy_table() -> str:
     lines = [
         [
             STARTS[row["start"]],
-            f"{row['time_constants'][0][0]:.3g} to {max(max(one) for one in row['time_constants']):.3g}",
+            _span(row),
             _verdicts(row),
             f"{100 * row['accuracy_mean']:.1f} ± {100 * row['accuracy_std']:.1f}",
             ", ".join(f"{100 * value:.0f}" for value in row["accuracy"]),
@@ -96,6 +96,11 @@ def copy_table() -> str:
         for row in record.need(*COPY)["rows"]
     ]
     return table(["start", "time constants, steps", "audit", "accuracy, %", "by seed"], lines)
+
+
+def _span(row: Row) -> str:
+    taus = [tau for one in row["time_constants"] for tau in one]
+    return f"{min(taus):.3g} to {max(taus):.3g}"
 
 
 def _verdicts(row: Row) -> str:
@@ -128,7 +133,7 @@ def gated_table(model: str) -> str:
     lines = [
         [
             GATED_STARTS[row["start"]],
-            f"{row['time_constants'][0][0]:.3g} to {max(max(one) for one in row['time_constants']):.3g}",
+            _span(row),
             f"{100 * row['accuracy_mean']:.1f} ± {100 * row['accuracy_std']:.1f}",
             ", ".join(f"{100 * value:.0f}" for value in row["accuracy"]),
         ]

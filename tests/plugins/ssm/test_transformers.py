@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -83,6 +84,46 @@ def test_the_audit_names_what_is_wrong_with_mamba2_s_relatives() -> None:
     assert "time constants of 0.0952 to 0.761 steps, and none of 8 modes reach 4" in found.words
     (jamba,) = audit(families.build("jamba")).layers
     assert jamba.words.endswith("mamba.dt_proj.bias is 0 everywhere, as if never set")
+
+
+RELATIVES = {
+    "olmo_hybrid": ("OlmoHybridConfig", "OlmoHybridGatedDeltaNet", (0,), (30, False, None)),
+    "qwen3_5": ("Qwen3_5TextConfig", "Qwen3_5GatedDeltaNet", (0,), (32, False, None)),
+    "lara_mini": ("LaraMiniConfig", "LaraMiniGatedDeltaNet", (0,), (16, False, None)),
+    "kimi_linear": ("KimiLinearConfig", "KimiLinearForgetGate", (), (32, True, None)),
+    "glm5_next": ("Glm5NextTextConfig", "Glm5NextTextForgetGate", (), (64, True, 5.0)),
+    "bailing_hybrid": ("BailingHybridConfig", "BailingHybridForgetGate", (), (32, True, 5.0)),
+}
+
+
+def relative(family: str, **sizes: int) -> nn.Module:
+    config, layer, arguments, _ = RELATIVES[family]
+    home = f"transformers.models.{family}"
+    made = getattr(importlib.import_module(f"{home}.configuration_{family}"), config)(**sizes)
+    module: nn.Module = getattr(importlib.import_module(f"{home}.modeling_{family}"), layer)(made, *arguments)
+    return module
+
+
+@pytest.mark.parametrize("family", RELATIVES)
+def test_classes_that_no_list_has_are_known_by_their_parameters(family: str) -> None:
+    with torch.device("meta"):
+        (layer,) = find_layers(relative(family)).layers
+    facts = (layer.facts["heads"], layer.facts["per_channel"], layer.facts["bound"])
+    assert (layer.kind, facts) == ("gated_delta", RELATIVES[family][3])
+
+
+@pytest.mark.parametrize("family", ["kimi_linear", "glm5_next"])
+def test_a_forget_gate_s_decay_is_the_layer_s_own(family: str) -> None:
+    gate: Any = relative(family, hidden_size=16, linear_head_dim=4, linear_num_heads=3)
+    initkit.apply(gate, "ssm/mamba", seed=2)
+    (layer,) = find_layers(gate).layers
+    steps = layer.steps(reader(gate))
+    assert steps is not None
+    with torch.no_grad():
+        for name in ("f_a_proj", "f_b_proj"):
+            getattr(gate, name).weight.zero_()
+        given = -gate(torch.zeros(1, 1, 16)).reshape(-1)
+    assert torch.allclose(steps.decay.float(), given, rtol=1e-3)  # float32 log(1 + exp(·)) loses digits
 
 
 # starts that the libraries know themselves
