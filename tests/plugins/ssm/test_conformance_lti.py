@@ -49,6 +49,7 @@ def cases() -> list[Case]:
         Case(initkit.recipe("ssm/s4d", variant="rand", b_init="random"), stack("S5")),
         Case("ssm/lru", stack("LRU")),
         Case(initkit.recipe("ssm/lru", preset="very_long"), stack("S4", copies=3)),
+        Case(initkit.recipe("ssm/ptd", steps=30), stack("S4D")),
         Case("ssm/s5", stack("S5", directions=2)),
         Case(initkit.recipe("ssm/s5", blocks=2, c_init="complex_normal"), stack("PairedA")),
         Case("ssm/s4_dplr", stack("S4", rank=1)),

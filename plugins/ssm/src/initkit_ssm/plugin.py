@@ -66,6 +66,13 @@ def initkit_recipes() -> list[Card]:
             bits="machine",
         ),
         Card(
+            "ptd",
+            "initkit_ssm.ptd:Ptd",
+            "Perturb-then-diagonalise: the eigenvalues of a matrix near HiPPO-LegS whose eigenvectors are well "
+            "conditioned.",
+            bits="machine",
+        ),
+        Card(
             "repair",
             "initkit_ssm.repair:Repair",
             "Repair layers whose memory is broken from the start, and leave all others.",
