@@ -18,6 +18,7 @@ from torch import Tensor
 from benchmarks.ssm._starts import Start, lru, s4d
 
 LENGTH, STATE, DELAY, BAND, RIDGE = 1024, 256, 256, 0.25, 1e-6
+SHOWN = 128  # states of the model whose poles are drawn
 SEEDS = [0, 1, 2, 3, 4]
 STEPS = {"0.001": 1e-3, "2/512": 2 / 512, "2/256": 2 / 256, "3/256": 3 / 256, "1/32": 1 / 32, "0.1": 0.1}
 # What is to be found for the starts without random numbers.
@@ -90,6 +91,9 @@ def _at_most(what: str, found: float, most: float) -> dict[str, Any]:
 def _row(start: Start, covariance: Tensor, seeds: list[int], step: str) -> dict[str, Any]:
     found = [_error(start.poles(1, STATE, seed)[0][0], covariance) for seed in seeds]
     row = {"label": start.label, "step": step, "errors": [round(e, 5) for e in found], "mean": statistics.fmean(found)}
+    if step in ("2/256", "", "ξ = 0.01"):
+        poles = start.poles(1, SHOWN, seeds[0])[0][0].tolist()
+        row["poles"] = [[round(pole.real, 4), round(pole.imag, 4)] for pole in poles]
     print(row, flush=True)
     return row
 
