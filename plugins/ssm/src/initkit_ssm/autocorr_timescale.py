@@ -34,6 +34,8 @@ class AutocorrTimescale(LayerRecipe):
             data themselves, the same for all layers.
         hi: factor of the upper bound; 1 for targets that need all of L.
         zero_real: whether -Re A is set to 1e-4, so that nothing decays by itself.
+        strict: whether a module with the names of such layers in other shapes is an error; if not, it is left and
+            reported.
 
     Source: after Liu, Li, Autocorrelation Matters: Understanding the Role of Initialization Schemes for State Space
     Models, ICLR 2025 (arXiv 2411.19455); the rule is derived anew.

@@ -52,6 +52,8 @@ class Lru(LayerRecipe):
         phase: greatest angle; None takes the preset's. A delay of τ steps needs angles up to π times the band of the
             input, spaced by about π/τ.
         d_init: whether D is drawn ``normal``, or ``keep``.
+        strict: whether a module with the names of such layers in other shapes is an error; if not, it is left and
+            reported.
 
     Source: Orvieto et al., Resurrecting Recurrent Neural Networks for Long Sequences, ICML 2023 (arXiv 2303.06349).
     """

@@ -31,6 +31,8 @@ class OutputScale(LayerRecipe):
         mode: ``exact``: kᵀ R k; ``bound``: the mean over channels of (Σ |k_l| s_l + |Σ k_l μ_l|)², with the standard
             deviation s and the mean μ of the input l steps before the end; never below the former on stationary data.
         target: the root mean square that outputs are to have.
+        strict: whether a module with the names of such layers in other shapes is an error; if not, it is left and
+            reported.
 
     Source: after Liu, Li, From Generalization Analysis to Optimization Designs for State Space Models, ICML 2024
     (arXiv 2405.02670); ``exact`` is ours.

@@ -44,6 +44,8 @@ class Ptd(LayerRecipe):
         dt_min: least step.
         dt_max: greatest step.
         d_init: whether D is drawn ``normal``, or ``keep``.
+        strict: whether a module with the names of such layers in other shapes is an error; if not, it is left and
+            reported.
 
     Source: Yu, Nigmetov, Morozov, Mahoney, Erichson, Robustifying State-space Models for Long Sequences via
     Approximate Diagonalization, ICLR 2024 (arXiv 2310.01698); the objective is ours.

@@ -36,6 +36,8 @@ class S4Dplr(LayerRecipe):
         dt_max: greatest step.
         b_clip: B is clipped at it, as the authors' code does; null keeps HiPPO's own B.
         d_init: whether D is drawn ``normal``, or ``keep``.
+        strict: whether a module with the names of such layers in other shapes is an error; if not, it is left and
+            reported.
 
     Source: Gu, Goel, Ré, Efficiently Modeling Long Sequences with Structured State Spaces, ICLR 2022 (arXiv
     2111.00396); Gu et al., How to Train Your HiPPO, ICLR 2023 (arXiv 2206.12037).

@@ -55,6 +55,8 @@ class S4D(LayerRecipe):
         dfout_dt: ``one``: dfout's layers step by 1; ``drawn``: dt is drawn and A = log(λ)/dt.
         dfout_b: ``unit``: B̄ = sqrt(1 - |λ|²), so that white noise keeps its size; ``one``: B = 1.
         floor: least rate and frequency that S4's own layers are given; 0 stores zeros where they can hold them.
+        strict: whether a module with the names of such layers in other shapes is an error; if not, it is left and
+            reported.
 
     Source: Gu, Gupta, Goel, Ré, On the Parameterization and Initialization of Diagonal State Space Models, NeurIPS
     2022 (arXiv 2206.11893); dfout: Solozabal et al., NeurIPS 2025 (arXiv 2508.20441).

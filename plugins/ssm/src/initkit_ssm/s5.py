@@ -39,6 +39,8 @@ class S5(LayerRecipe):
         dt_min: least step.
         dt_max: greatest step.
         d_init: whether D is drawn ``normal``, or ``keep``.
+        strict: whether a module with the names of such layers in other shapes is an error; if not, it is left and
+            reported.
 
     Source: Smith, Warrington, Linderman, Simplified State Space Layers for Sequence Modeling, ICLR 2023 (arXiv
     2208.04933).
