@@ -30,7 +30,7 @@ class S4DKernel(nn.Module):
         """Return the kernels, (H, length): 2 Re Σ C (exp(A dt) - 1)/A exp(A dt l)."""
         a = torch.complex(-torch.exp(self.log_A_real), self.A_imag)
         step = a * torch.exp(self.log_dt).unsqueeze(-1)
-        c = torch.view_as_complex(self.C) * torch.expm1(step) / a
+        c = torch.complex(self.C[..., 0], self.C[..., 1]) * torch.expm1(step) / a
         powers = torch.exp(step.unsqueeze(-1) * torch.arange(length, device=step.device))
         k: Tensor = 2 * torch.einsum("hm,hml->hl", c, powers).real
         return k
@@ -98,7 +98,7 @@ def inputs() -> Tensor:
     return digits()[0][:BATCH]
 
 
-def loss(model: nn.Module, step: int) -> Tensor:
+def loss(model: nn.Module, step: int = 0) -> Tensor:
     """Cross-entropy on the batch of a training step."""
     x, y = digits()
     epoch, batch = divmod(step, math.ceil(TRAIN / BATCH))
