@@ -237,3 +237,15 @@ def test_a_running_model_that_changes_itself_is_left_alone() -> None:
         applied(one, ["ssm/s4_dplr", "ssm/autocorr_timescale"], inputs=ar(0.9, 2, 8))
     assert torch.equal(model.kernel.C, plain.kernel.C)
     assert int(model.kernel.l_kernel) == 0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_model_on_a_gpu_gets_the_same_values() -> None:
+    one, two = ssm_layouts.S4D(CHANNELS, 16), ssm_layouts.S4D(CHANNELS, 16).cuda()
+    recipes = ["ssm/s4d", "ssm/autocorr_timescale", "ssm/output_scale"]
+    applied(one, recipes, inputs=INPUTS["white"])
+    applied(two, recipes, inputs=INPUTS["white"].cuda())
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        assert b.is_cuda
+        assert torch.allclose(a, b.cpu(), rtol=1e-4)
