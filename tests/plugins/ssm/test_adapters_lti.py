@@ -241,3 +241,47 @@ def test_steps_of_a_known_layer() -> None:
     assert torch.allclose(steps.decay[:, 0], torch.tensor([0.05, 0.1, 0.2], dtype=torch.float64), rtol=1e-6)
     assert steps.angle is not None
     assert torch.allclose(steps.angle[:, 1], torch.tensor([0.2, 0.4, 0.8], dtype=torch.float64), rtol=1e-6)
+
+
+class Point:
+    """An entry point of another distribution."""
+
+    def __init__(self, name: str, load: Any) -> None:
+        self.name, self.value, self.load = name, f"elsewhere:{name}", load
+
+
+@pytest.mark.parametrize(
+    ("load", "words"),
+    [
+        (lambda: 1 / 0, r"the adapter 'theirs' \(elsewhere:theirs\) cannot be loaded: ZeroDivisionError"),
+        (lambda: object(), r"the adapter 'theirs' \(elsewhere:theirs\) is no initkit_ssm\.Adapter"),
+    ],
+)
+def test_a_broken_adapter_of_another_distribution_is_named(
+    load: Any, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layers.importlib.metadata, "entry_points", lambda group: [Point("theirs", load)])
+    layers._from_entry_points.cache_clear()
+    try:
+        with pytest.raises(PlanError, match=words):
+            find_layers(ssm_layouts.S4D(6, 8))
+    finally:
+        monkeypatch.undo()
+        layers._from_entry_points.cache_clear()
+
+
+def test_an_adapter_of_another_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Theirs(Adapter):
+        def fits(self, site: Site) -> bool:
+            return site.shape("rest") is not None
+
+        def describe(self, site: Site) -> Layer:
+            return Layer(site, "theirs", {"rate": Stored(site.full("log_A_real"), (6, 4), LOG)}, self)
+
+    monkeypatch.setattr(layers.importlib.metadata, "entry_points", lambda group: [Point("theirs", Theirs)])
+    layers._from_entry_points.cache_clear()
+    try:
+        assert [layer.kind for layer in find_layers(Other()).layers] == ["theirs"]
+    finally:
+        monkeypatch.undo()
+        layers._from_entry_points.cache_clear()

@@ -191,7 +191,9 @@ def _from_entry_points() -> tuple[Adapter, ...]:
         try:
             adapter = entry.load()
         except Exception as error:
-            raise PlanError(f"the adapter {entry.name!r} ({entry.value}) cannot be loaded: {error}") from error
+            raise PlanError(
+                f"the adapter {entry.name!r} ({entry.value}) cannot be loaded: {type(error).__name__}: {error}"
+            ) from error
         if not isinstance(adapter, Adapter):
             raise PlanError(f"the adapter {entry.name!r} ({entry.value}) is no initkit_ssm.Adapter")
         found.append(adapter)
