@@ -357,3 +357,28 @@ def test_bad_options_are_named(recipe: str, options: dict[str, Any], words: str)
 def test_odd_numbers_of_unpaired_states() -> None:
     with pytest.raises(PlanError, match=r"7 eigenvalues do not make conjugate pairs"):
         initkit.plan(ssm_layouts.PairedA(6, 7), "ssm/s4d")
+
+
+@pytest.mark.parametrize(
+    ("layer", "options", "recipe"),
+    [
+        ("S4D", {}, "ssm/s4d"),
+        ("S4", {}, "ssm/s4d"),
+        ("S4", {"rank": 1}, "ssm/s4_dplr"),
+        ("S5", {}, "ssm/s5"),
+        ("PairedA", {}, "ssm/s5"),
+        ("LRU", {}, "ssm/lru"),
+    ],
+)
+def test_each_kind_of_layer_has_its_own_default(layer: str, options: dict[str, Any], recipe: str) -> None:
+    """The first card that claims the model is the plugin's default for it."""
+    model = getattr(ssm_layouts, layer)(6, 8, **options)
+    cards = [card for card in initkit.recipes() if card.plugin == "ssm"]
+    assert next(card.id for card in cards if card.claims(model)) == recipe
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_s4d_leaves_other_kinds_beside_it() -> None:
+    model = torch.nn.ModuleList([ssm_layouts.S4D(6, 8), ssm_layouts.S5(6, 8)])
+    assert not [fill.name for fill in initkit.plan(model, "ssm/s4d").fills if fill.name.startswith("1.")]
+    assert initkit.plan(model[1], "ssm/s4d").fills

@@ -37,7 +37,9 @@ class S4D(LayerRecipe):
         rand    -1/2 + i exp(z), z ~ N(0, 1): a control
         dfout   poles placed in discrete time, exp(-ξ/2 + i π (n + h/H)/M) for channel h of H, ξ log-uniform
 
-    B is 1 but for legs and dfout, C standard complex normal, D standard normal, dt log-uniform.
+    B is 1 but for legs and dfout, C standard complex normal, D standard normal, dt log-uniform. A model without S4D
+    layers gets it in S4 layers with a low-rank term, which becomes 0, and in A, dt and D of S5 layers; with dfout in LRU
+    layers.
 
     Args:
         variant: the law of the eigenvalues.
@@ -71,7 +73,7 @@ class S4D(LayerRecipe):
   archivePrefix = {arXiv}
 }"""
 
-    kinds: ClassVar[Sequence[str]] = ("s4d", "s4_dplr", "s5")
+    kinds: ClassVar[Sequence[str]] = ("s4d",)
 
     variant: Variant = "legs"
     dt_min: Annotated[float, Gt(0)] = 1e-3
@@ -96,8 +98,10 @@ class S4D(LayerRecipe):
         check_range(self.id, xi_min=self.xi_min, xi_max=self.xi_max)
 
     def wanted(self, found: Found) -> Sequence[str]:
-        """Poles in discrete time suit linear recurrent units as well; S5 layers would need another B for them."""
-        return ("s4d", "s4_dplr", "lru") if self.variant == "dfout" else self.kinds
+        """Other layers where there is no S4D layer; for dfout linear recurrent units, whose B can follow."""
+        if found.of(self.kinds):
+            return self.kinds
+        return ("s4_dplr", "lru") if self.variant == "dfout" else ("s4_dplr", "s5")
 
     def layer_items(self, layer: Layer) -> Iterator[Item]:
         """A, B, C, D and dt of one layer."""
