@@ -38,8 +38,8 @@ class S4D(LayerRecipe):
         dfout   poles placed in discrete time, exp(-ξ/2 + i π (n + h/H)/M) for channel h of H, ξ log-uniform
 
     B is 1 but for legs and dfout, C standard complex normal, D standard normal, dt log-uniform. A model without S4D
-    layers gets it in S4 layers with a low-rank term, which becomes 0, and in A, dt and D of S5 layers; with dfout in LRU
-    layers.
+    layers gets it in S4 layers with a low-rank term, which becomes 0, and in A, dt and D of S5 layers; with dfout in
+    LRU layers.
 
     Args:
         variant: the law of the eigenvalues.
