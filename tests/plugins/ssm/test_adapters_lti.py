@@ -285,3 +285,24 @@ def test_an_adapter_of_another_distribution(monkeypatch: pytest.MonkeyPatch) -> 
     finally:
         monkeypatch.undo()
         layers._from_entry_points.cache_clear()
+
+
+def test_the_length_is_found_where_the_kernel_is_computed() -> None:
+    """Some copies of S4 hold the parameters in the layer, and count the kernel's length in a module inside it."""
+
+    class Inner(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("l_kernel", torch.tensor(64))
+
+    class Outer(ssm_layouts.S4Kernel):
+        def __init__(self) -> None:
+            super().__init__(6, 8, rank=1)
+            del self.l_kernel
+            self.inner = Inner()
+            self.inner.A_real = self.A_real
+
+    layer = Outer()
+    initkit.apply(layer, "ssm/s4_dplr", seed=0)
+    assert int(layer.inner.l_kernel) == 0
+    assert layer.inner.A_real is layer.A_real

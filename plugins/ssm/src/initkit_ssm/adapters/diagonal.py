@@ -100,8 +100,10 @@ class S4(Adapter):
         p = site.shape("P")
         if p is not None:
             roles["P"] = Stored(site.full("P"), p[:3], complex=True)
-        if site.shape("l_kernel") is not None:
-            roles["length"] = Stored(site.full("l_kernel"), ())
+        # Some copies keep the parameters around the module that computes the kernel and counts its length.
+        length = next((name for name, _ in site.module.named_buffers() if name.split(".")[-1] == "l_kernel"), None)
+        if length is not None:
+            roles["length"] = Stored(site.full(length), ())
         state = modes if real else 2 * modes
         disc = getattr(site.module, "disc", "zoh" if p is None else "bilinear")
         return Layer(site, "s4d" if p is None else "s4_dplr", roles, self, _facts(channels, state, sign=-1, disc=disc))
