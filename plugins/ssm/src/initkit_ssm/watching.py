@@ -94,9 +94,11 @@ def watch(model: nn.Module, tensors: Literal["dynamics", "all"] = "dynamics") ->
     names = tuple(name for name, slot in slots.items() if name in chosen and slot.present and not slot.originals)
     seen = Watched(names)
     mode = _Tracing(model, found, seen, sys._getframe(2))
-    with mode:
-        yield seen
-    mode.look(mode.last)
+    try:
+        with mode:
+            yield seen
+    finally:
+        mode.look(mode.last)
 
 
 class _Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -106,7 +108,7 @@ class _Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._model, self._found, self._seen, self._block = model, found, seen, block
         self._slots = slots_of(model)
-        self._known = {name: _copy(self._slots[name].read()) for name in seen.names}
+        self._known: dict[str, Tensor | None] = {name: _copy(self._slots[name].read()) for name in seen.names}
         self._places = self._addresses()
         self._busy = False
         self.last: tuple[str, str] = ("a call", "in the block")
@@ -133,15 +135,15 @@ class _Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
             changed = [name for name in self._seen.names if not _same(self._known[name], _read(slots, name))]
             if changed:
                 self._note(call, changed, slots)
-            self._slots, self._places = slots, self._addresses()
+            self._slots = slots
+            self._places = self._addresses()
         finally:
             self._busy = False
 
     def _note(self, call: tuple[str, str], changed: list[str], slots: Slots) -> None:
         for name in changed:
             value = _read(slots, name)
-            if value is not None:
-                self._known[name] = _copy(value)
+            self._known[name] = None if value is None else _copy(value)
         names = list(changed)
         if self._seen.changes and (self._seen.changes[-1].call, self._seen.changes[-1].line) == call:
             names = [*dict.fromkeys([*self._seen.changes.pop().tensors, *names])]
@@ -158,7 +160,7 @@ class _Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return ""
 
     def _addresses(self) -> list[int]:
-        return [_address(self._slots, name) for name in self._seen.names]
+        return [_address(self._model, self._slots, name) for name in self._seen.names]
 
     def _touches(self, arguments: Any) -> bool:
         places = set(self._places)
@@ -173,20 +175,33 @@ def _read(slots: Slots, name: str) -> Tensor | None:
     return slots[name].read() if name in slots and slots[name].present else None
 
 
-def _address(slots: Slots, name: str) -> int:
-    tensor = getattr(slots[name], "tensor", None)
-    return -1 if tensor is None or tensor.is_meta else tensor.untyped_storage().data_ptr()
+def _address(model: nn.Module, slots: Slots, name: str) -> int:
+    """Where the tensor of that name is now; 0 where there is none any more."""
+    tensor: Any = model
+    for part in name.split("."):
+        tensor = getattr(tensor, part, None)
+    if tensor is None and name in slots:  # under a wrapper, whose name is no part of the tensor's
+        tensor = getattr(slots[name], "tensor", None)
+    if not isinstance(tensor, Tensor) or tensor.is_meta:
+        return 0
+    return tensor.untyped_storage().data_ptr()
 
 
 def _copy(value: Tensor) -> Tensor:
     return value.detach().to("cpu", copy=True)
 
 
-def _same(known: Tensor, value: Tensor | None) -> bool:
-    """Whether a tensor still holds what it held, dtype included; NaN equals itself."""
-    if value is None or value.shape != known.shape or value.dtype != known.dtype:
+def _same(known: Tensor | None, value: Tensor | None) -> bool:
+    """Whether a tensor still holds what it held, dtype included; NaN equals itself, and absence itself."""
+    if known is None or value is None:
+        return known is value
+    if value.shape != known.shape or value.dtype != known.dtype:
         return False
-    return bool(torch.equal(known.view(torch.uint8), value.detach().to("cpu").contiguous().view(torch.uint8)))
+    return bool(torch.equal(_bytes(known), _bytes(value.detach().to("cpu"))))
+
+
+def _bytes(value: Tensor) -> Tensor:
+    return value.contiguous().reshape(-1).view(torch.uint8)
 
 
 def _call(frame: FrameType | None, block: FrameType) -> tuple[str, str]:
