@@ -19,19 +19,21 @@ kind                      roles
 ``s5``                    ``rate``, ``freq``, ``dt`` (P,), ``B`` (P, H), ``C`` (H, P) complex (and ``C2``), ``D``
 ``lru``                   ``nu`` -log|λ|, ``theta`` arg λ, ``gamma`` (N,), ``B`` (N, H), ``C`` (H, N) complex, ``D``
 ``mamba``, ``mamba2``,    ``rate`` -A > 0, ``dt`` (the step at a projection of 0; stored as the bias of dt), ``D``;
-``gated_delta``,          projections ``dt_weight``, ``x_proj``, ``in_proj``, ``out_proj``, ``conv`` where the layer
-``mamba3``                has them; ``mamba3``: ``B_bias``, ``C_bias``, no ``rate``
+``gated_delta``,          ``dt_weight`` where dt is projected; linear maps and convolutions by the names that ``maps``
+``mamba3``                lists, ``out_proj`` the output's, their biases with ``_bias``; ``mamba3``: ``B_bias``,
+                          ``C_bias``, no ``rate``; a way back's roles end with ``_b``
 ``rg_lru``                ``decay`` -log a > 0 (at a gate of 1/8 where a is raised to 8 times the gate), gates'
                           ``input_weight``, ``input_bias``, ``recurrent_weight``, ``recurrent_bias``, ``conv``
-``gate``                  ``forget_bias`` (and ``forget_weight``, ``input_bias``, ``input_weight``, ...): the bias is
-                          decoded to the gate's value at a projection of 0
-``rwkv``                  ``decay`` -log of the channel's factor per step, and the version's other vectors
+``gate``                  ``forget_bias``, ``forget_weight``, ``input_bias``, ``input_weight``, or ``bias`` of all
+                          gates: preactivations, as they are stored; none where the projection has no bias
+``rwkv``                  ``time_decay`` and the version's other vectors, as they are stored
 ========================  ===========================================================================================
 
 ``facts`` holds what shapes do not tell: ``channels`` H, ``state`` N, ``paired`` (each stored mode stands for a
 conjugate pair, so outputs have a factor of 2), ``sign`` (-1 where the layer reads Im A as minus ``freq``), ``disc``
 (``zoh`` or ``bilinear``), ``layer`` and ``layers`` (the place in the stack), ``heads``, ``block_width``, ``dt_rank``,
-and whatever else an adapter's recipes agree on.
+``bound`` (of a gate's log decay), ``cell`` and ``cap`` (of a gate), ``version`` (of RWKV), and whatever else an adapter's
+recipes agree on.
 
 An adapter of one's own is registered with :func:`register`, or by a distribution's entry point in the group
 ``initkit_ssm.adapters`` that names an adapter object.
