@@ -10,6 +10,7 @@ import matplotlib
 
 matplotlib.use("svg")
 
+import measuring
 import node_tables
 import random_features
 import record
@@ -266,6 +267,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **node_tables.DRAWN,
     **ssm_gated.DRAWN,
     **ssm_lti.DRAWN,
+    **measuring.DRAWN,
 }
 
 
