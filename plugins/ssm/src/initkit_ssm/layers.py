@@ -32,8 +32,8 @@ kind                      roles
 ``facts`` holds what shapes do not tell: ``channels`` H, ``state`` N, ``paired`` (each stored mode stands for a
 conjugate pair, so outputs have a factor of 2), ``sign`` (-1 where the layer reads Im A as minus ``freq``), ``disc``
 (``zoh`` or ``bilinear``), ``layer`` and ``layers`` (the place in the stack), ``heads``, ``block_width``, ``dt_rank``,
-``bound`` (of a gate's log decay), ``cell`` and ``cap`` (of a gate), ``version`` (of RWKV), and whatever else an adapter's
-recipes agree on.
+``bound`` (of a gate's log decay), ``cell`` and ``cap`` (of a gate), ``version`` (of RWKV), and whatever else an
+adapter's recipes agree on.
 
 An adapter of one's own is registered with :func:`register`, or by a distribution's entry point in the group
 ``initkit_ssm.adapters`` that names an adapter object.
