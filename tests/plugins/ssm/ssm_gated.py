@@ -114,6 +114,18 @@ class RecurrentBlock(nn.Module):
         self.conv_1d, self.rg_lru = _Conv(4, 12), RGLRU()
 
 
+class DenseRGLRU(nn.Module):
+    """lrnnx's layout: log a itself, gates of full width."""
+
+    def __init__(self, width: int = 12) -> None:
+        super().__init__()
+        self.c = 8.0
+        self.a_log = nn.Parameter(torch.log(0.9 + 0.099 * torch.rand(width, 1)))
+        self.recurrent_gate_proj, self.input_gate_proj = nn.Linear(width, width), nn.Linear(width, width)
+        self.in_proj, self.out_proj = nn.Linear(6, width), nn.Linear(width, 6)
+        self.conv1d = nn.Conv1d(width, width, 4, groups=width, padding=3)
+
+
 class FusedMLstm(nn.Module):
     """The large xLSTM's layer with both gates in one projection."""
 

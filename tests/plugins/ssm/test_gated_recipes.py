@@ -16,7 +16,7 @@ from torch import nn
 import initkit
 from initkit import Constant, OptionError, PlanError
 from initkit.slots import slots_of
-from initkit_ssm import Layer, find_layers
+from initkit_ssm import Layer, audit, find_layers
 from initkit_ssm.rg_lru import RgLru
 
 
@@ -192,6 +192,18 @@ def test_radii_are_uniform_on_the_ring() -> None:
     applied(model, "ssm/rg_lru", target="a^c")
     assert float((tau(model) >= 16).double().mean()) == 1
     assert float((tau(model) >= 64).double().mean()) == pytest.approx(0.31, abs=0.03)
+
+
+def test_a_layer_that_stores_log_a_itself_gets_the_same_ring() -> None:
+    model = gated.DenseRGLRU(width=2000)
+    applied(model, "ssm/rg_lru")
+    square = torch.exp(2 * model.a_log.detach().double())
+    assert float(square.min()) > 0.81 - 1e-6
+    assert float(square.max()) < 0.999**2 + 1e-6
+    assert float((tau(model) >= 16).double().mean()) == pytest.approx(0.15, abs=0.04)
+    with torch.no_grad():
+        model.a_log[0] = 0.01  # nothing in training keeps a below 1
+    assert [found.level for found in audit(model).layers] == ["FAIL"]
 
 
 def test_gates_start_half_open_and_the_convolution_small() -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from initkit import Draw, Values
+from initkit_ssm.codes import exp, log
 from initkit_ssm.layers import Layer
 
 
@@ -16,7 +17,7 @@ def slstm_biases(layer: Layer) -> tuple[Draw, str]:
     heads, n = layer.facts["heads"], layer.facts["head_dim"]
     power = 0.3 + 1.3 * depth(layer)
     bias = torch.zeros(4, heads, n, dtype=torch.float64)
-    bias[1] = 5 - 12 * line(n) ** power
+    bias[1] = 5 - 12 * raised(line(n), power)
     if not layer.facts["gates_first"]:
         bias = bias.transpose(0, 1)
     values = Values(bias.reshape(layer.roles["bias"].shape).contiguous(), f"5 - 12 x^{power:.4g}, others 0")
@@ -30,11 +31,11 @@ def rwkv_values(layer: Layer) -> dict[str, tuple[Draw, str]]:
     if version == 7:
         n = layer.facts["head_size"]
         z = (torch.arange(d, dtype=torch.float64) % n - (n - 1) / 2) / max((n - 1) / 2, 0.5)
-        w = -6 + 6 * h ** (1 + r**0.3) + 0.5 + 2.5 * z * z.abs()
+        w = -6 + 6 * raised(h, 1 + r**0.3) + 0.5 + 2.5 * z * z.abs()
     elif version == 4:
-        w = -5 + 8 * h ** (0.7 + 1.3 * r)
+        w = -5 + 8 * raised(h, 0.7 + 1.3 * r)
     else:
-        w = -6 + 5 * h ** (0.7 + 1.3 * r)
+        w = -6 + 5 * raised(h, 0.7 + 1.3 * r)
     why = f"RWKV-{version}: from slow to fast over the channels, place {r:.4g} in the stack"
     shape = layer.roles["time_decay"].shape
     values: dict[str, tuple[Draw, str]] = {"time_decay": (Values(w.reshape(shape), f"RWKV-{version}'s decays"), why)}
@@ -56,7 +57,7 @@ def _four(layer: Layer, d: int, r: float) -> dict[str, tuple[Draw, str]]:
         if role in layer.roles:
             shape = layer.roles[role].shape
             width = shape[-1]
-            share = (torch.arange(width, dtype=torch.float64) / width) ** power + offset
+            share = raised(torch.arange(width, dtype=torch.float64) / width, power) + offset
             values[role] = (Values(share.reshape(shape), f"(c/{width})^{power:.4g}"), "share of the present token")
     return values
 
@@ -71,3 +72,8 @@ def depth(layer: Layer) -> float:
 def line(n: int) -> Tensor:
     """0 to 1 over n places, 0 for a single one."""
     return torch.arange(n, dtype=torch.float64) / max(n - 1, 1)
+
+
+def raised(x: Tensor, power: float) -> Tensor:
+    """x^power for x >= 0 and power > 0, with the same bits on every processor."""
+    return torch.where(x > 0, exp(power * log(x.clamp(min=1e-300))), torch.zeros_like(x))

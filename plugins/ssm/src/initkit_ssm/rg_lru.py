@@ -15,9 +15,6 @@ from initkit_ssm.base import LayerRecipe
 from initkit_ssm.codes import log
 from initkit_ssm.layers import Layer
 
-SHARPNESS = 8.0
-"""c in a_t = a^(c · gate)."""
-
 
 @dataclass(frozen=True)
 class RgLru(LayerRecipe):
@@ -65,9 +62,9 @@ class RgLru(LayerRecipe):
 
     def layer_items(self, layer: Layer) -> Iterator[Item]:
         """The layer's fills."""
-        power = "" if self.target == "a" else "^8"
+        power = "" if self.target == "a" else "^c"
         why = f"a{power} between {self.r_min:.4g} and {self.r_max:.4g}, uniform on the ring"
-        values: dict[str, tuple[Draw, str]] = {"decay": (self._decay(), why)}
+        values: dict[str, tuple[Draw, str]] = {"decay": (self._decay(layer.facts.get("power", 8.0)), why)}
         if self.gates == "draw":
             width = layer.facts["block_width"]
             gate = (Normal(1 / math.sqrt(width)), f"N(0, 1/block width), width {width}")
@@ -80,8 +77,8 @@ class RgLru(LayerRecipe):
                 values["conv_bias"] = (Constant(0.0), "no offset")
         yield from layer.fills({role: value for role, value in values.items() if role in layer.roles})
 
-    def _decay(self) -> Draw:
-        share = 1.0 if self.target == "a" else 1 / SHARPNESS
+    def _decay(self, c: float) -> Draw:
+        share = 1.0 if self.target == "a" else 1 / c
 
         def decay(square: Tensor) -> Tensor:
             return -0.5 * share * log(square + 1e-8)
@@ -89,4 +86,4 @@ class RgLru(LayerRecipe):
         low, high = self.r_min**2, self.r_max**2
         if low == high:
             return Constant(-0.5 * share * math.log(low + 1e-8))
-        return Uniform(low, high).map(decay, "-log √" if share == 1 else "-log √(·)/8 of")
+        return Uniform(low, high).map(decay, "-log √" if share == 1 else f"-1/{c:g} log √")

@@ -10,8 +10,12 @@ from torch import Tensor
 
 from initkit import PlanError
 from initkit_ssm.adapters.lookup import check, first, needed, optional
-from initkit_ssm.codes import NEGATIVE, SOFTPLUS, softplus
+from initkit_ssm.codes import NEGATIVE, SOFTPLUS, log, softplus
 from initkit_ssm.layers import Adapter, Layer, Read, Site, Steps, Stored
+
+POWER = 8.0
+"""c in a_t = a^(c · gate)."""
+GATED = ("recurrent", "input")
 
 
 class RgLru(Adapter):
@@ -49,12 +53,42 @@ class RgLru(Adapter):
         if site.parent is not None:
             roles |= optional(site.parent, "conv", "conv_1d.weight", "conv_1d.w")
             roles |= optional(site.parent, "conv_bias", "conv_1d.bias", "conv_1d.b")
-        return Layer(site, "rg_lru", roles, self, {"block_width": width, "channels": blocks * width})
+        return Layer(site, "rg_lru", roles, self, {"block_width": width, "channels": blocks * width, "power": POWER})
 
     def steps(self, layer: Layer, read: Read) -> Steps:
         """The decay where the gate's projection is 0: with a bias of 0, a to the power of 4."""
         gate = torch.sigmoid(layer.read("recurrent_bias", read)).reshape(-1)
-        return Steps(8 * gate * layer.read("decay", read), words="at a gate's projection of 0")
+        return Steps(POWER * gate * layer.read("decay", read), words=_AT_ZERO)
+
+
+class DenseRgLru(Adapter):
+    """log a_t = c sigmoid(gate) log a with dense gates, lrnnx's layout: ``a_log`` (W, 1) holds log a itself."""
+
+    classes = ("lrnnx.models.ltv.rglru.RGLRU",)
+    telltale = ("a_log",)
+
+    def fits(self, site: Site) -> bool:
+        """``a_log`` and the projection of its gate."""
+        return all(site.shape(name) is not None for name in ("a_log", "recurrent_gate_proj.bias"))
+
+    def describe(self, site: Site) -> Layer:
+        """``a_log`` (W, 1), gates' weights (W, W), biases (W,)."""
+        a, weight = needed(site, "a_log"), needed(site, "recurrent_gate_proj.weight")
+        width = a[1][0]
+        gates = {f"{gate}_gate_proj.{part}": (width,) * n for gate in GATED for part, n in (("weight", 2), ("bias", 1))}
+        check(site, "a_log", a[1], gates)
+        roles = {"decay": Stored(site.full("a_log"), a[1], NEGATIVE)}
+        for gate in GATED:
+            for part in ("weight", "bias"):
+                roles |= optional(site, f"{gate}_{part}", f"{gate}_gate_proj.{part}")
+        roles |= {**optional(site, "conv", "conv1d.weight"), **optional(site, "conv_bias", "conv1d.bias")}
+        facts = {"block_width": weight[1][-1], "channels": width, "power": float(getattr(site.module, "c", 8.0))}
+        return Layer(site, "rg_lru", roles, self, facts)
+
+    def steps(self, layer: Layer, read: Read) -> Steps:
+        """The decay where the gate's projection is 0."""
+        gate = torch.sigmoid(layer.read("recurrent_bias", read))
+        return Steps(layer.facts["power"] * gate * layer.read("decay", read).reshape(-1), words=_AT_ZERO)
 
 
 class MLstm(Adapter):
@@ -192,7 +226,8 @@ def uncapped(preactivation: Tensor, cap: float | None) -> Tensor:
     """The bias that gives a preactivation; the inverse of :func:`capped`, for values within the cap."""
     if cap is None:
         return preactivation
-    return cap * torch.atanh((preactivation / cap).clamp(-1 + 1e-12, 1 - 1e-12))
+    share = (preactivation / cap).clamp(-1 + 1e-12, 1 - 1e-12)
+    return cap / 2 * log((1 + share) / (1 - share))
 
 
 def longest(cap: float | None) -> float:
@@ -200,4 +235,4 @@ def longest(cap: float | None) -> float:
     return math.inf if cap is None else 1 / math.log1p(math.exp(-cap))
 
 
-GATES: list[Adapter] = [RgLru(), MLstm(), SLstm(), MinGru()]
+GATES: list[Adapter] = [RgLru(), DenseRgLru(), MLstm(), SLstm(), MinGru()]
