@@ -328,7 +328,8 @@ def test_rates_and_steps_share_their_random_numbers() -> None:
 def test_a_layer_of_this_plugin_is_claimed_by_shapes() -> None:
     model = nn.Sequential(gated.Mamba2())
     layer: Layer = find_layers(model).layers[0]
-    assert "0.A_log" in initkit.recipe("ssm/mamba").claims(model)
+    assert initkit.recipe("ssm/mamba").claims(model) == ["0.A_log", "0.dt_bias", "0.D"]
+    assert initkit.recipe("ssm/repair").claims(model) == ["0.A_log", "0.dt_bias"]
     assert initkit.recipe("ssm/rg_lru").claims(model) == []
     assert isinstance(initkit.plan(model, "ssm/mamba")["0.D"].draw, Constant)
     assert layer.facts["heads"] == 6
