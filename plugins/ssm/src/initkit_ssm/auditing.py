@@ -24,6 +24,11 @@ SHARE = 0.05
 ALIASED = 0.25
 """Share of modes that may turn by more than π a step."""
 THRESHOLDS = (1, 4, 16, 64, 256, 1024)
+DYNAMIC_ROLES = (
+    *("rate", "freq", "dt", "rate_b", "dt_b", "nu", "theta", "decay"),
+    *("forget_bias", "bias", "time_decay"),
+)
+"""Roles that time constants come from."""
 LOW = (torch.bfloat16, torch.float16)
 
 Level = Literal["PASS", "WARN", "FAIL", ""]
@@ -229,8 +234,7 @@ def _unjudged(layer: Layer, words: str) -> LayerAudit:
 
 def dynamics(layer: Layer) -> list[str]:
     """Names of the tensors that time constants come from."""
-    roles = ("rate", "freq", "dt", "nu", "theta", "decay", "rate_b", "dt_b", "forget_bias", "bias", "time_decay")
-    return sorted({name for role in roles if role in layer.roles for name in layer.roles[role].tensors})
+    return sorted({name for role in DYNAMIC_ROLES if role in layer.roles for name in layer.roles[role].tensors})
 
 
 def _range(values: Tensor) -> str:

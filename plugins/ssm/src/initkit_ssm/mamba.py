@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt
@@ -13,11 +13,8 @@ from torch import nn
 
 from initkit import Constant, Draw, Fill, Item, LogUniform, Normal, OptionError, Uniform, Values
 from initkit_ssm.base import LayerRecipe
-from initkit_ssm.layers import Found, Layer, find_layers
+from initkit_ssm.layers import Found, Layer
 from initkit_ssm.stack import numbered
-
-
-DYNAMICS = ("rate", "dt", "D", "B_bias", "C_bias", "mimo_x", "mimo_z", "mimo_o")
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,10 @@ class Mamba(LayerRecipe):
     """
 
     kinds: ClassVar[Sequence[str]] = ("mamba", "mamba2", "mamba3", "gated_delta")
+    sets: ClassVar[Sequence[str]] = (
+        *("rate", "dt", "D", "rate_b", "dt_b", "D_b"),
+        *("B_bias", "C_bias", "mimo_x", "mimo_z", "mimo_o"),
+    )
     bibtex: ClassVar[str] = """@article{gu2023mamba,
   title = {Mamba: Linear-Time Sequence Modeling with Selective State Spaces},
   author = {Gu, Albert and Dao, Tri},
@@ -88,15 +89,6 @@ class Mamba(LayerRecipe):
             raise OptionError(f"recipe {self.id}: dt_max={self.dt_max} is below dt_min={self.dt_min}")
         if self.a_min is not None and self.a_max < self.a_min:
             raise OptionError(f"recipe {self.id}: a_max={self.a_max} is below a_min={self.a_min}")
-
-    @classmethod
-    def claims(cls, model: Any) -> list[str]:
-        """Names of the tensors that hold the dynamics, which the defaults set."""
-        if not isinstance(model, nn.Module):
-            return []
-        layers = find_layers(model, strict=False).of(cls.kinds)
-        ways = [f"{role}{way}" for role in DYNAMICS for way in ("", "_b")]
-        return [layer.roles[role].tensor for layer in layers for role in ways if role in layer.roles]
 
     def layers(self, model: nn.Module) -> Found:
         """The layers, each with its place in the stack."""

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from initkit import CommitError, Fill, Item, Job, JobContext, Keep
 from initkit.slots import slots_of
-from initkit_ssm.auditing import LayerAudit, audited, dynamics
+from initkit_ssm.auditing import DYNAMIC_ROLES, LayerAudit, audited, dynamics
 from initkit_ssm.base import LayerRecipe
-from initkit_ssm.layers import Found, Layer, find_layers
+from initkit_ssm.layers import Found, Layer
 from initkit_ssm.stack import numbered
 
 MATCHING = {
@@ -56,16 +56,10 @@ class Repair(LayerRecipe):
 
     reads_values: ClassVar[bool] = True
     kinds: ClassVar[Sequence[str]] = tuple(MATCHING)
+    sets: ClassVar[Sequence[str]] = DYNAMIC_ROLES
 
     level: Literal["fail", "warn"] = "fail"
     length: Annotated[int, Ge(1)] | None = None
-
-    @classmethod
-    def claims(cls, model: Any) -> list[str]:
-        """Names of the tensors that time constants come from."""
-        if not isinstance(model, nn.Module):
-            return []
-        return [name for layer in find_layers(model, strict=False).of(cls.kinds) for name in dynamics(layer)]
 
     def items(self, model: nn.Module, found: Found) -> Iterator[Item]:
         """The fills of failing layers, keeps for the others, and the audit before and after."""
