@@ -14,8 +14,9 @@ from torch import nn
 
 import initkit
 from initkit import CommitError, NeedError, OptionError, PlanError
-from initkit_ssm import audit, promote_fp32
+from initkit_ssm import Adapter, Layer, Site, Steps, Stored, audit, layers, promote_fp32
 from initkit_ssm.auditing import histogram
+from initkit_ssm.codes import SOFTPLUS
 
 
 def ssd(taus: list[float], dt: list[float] | float = 0.1) -> gated.Mamba2:
@@ -304,6 +305,34 @@ def gated_forward(model: gated.Vim) -> gated.Mamba:
         }
     )
     return way
+
+
+def test_a_failing_layer_of_a_kind_of_one_s_own_is_not_left_silently() -> None:
+    class Leaky(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.leak = nn.Parameter(torch.full((3,), 6.0))
+
+    class LeakyAdapter(Adapter):
+        def fits(self, site: Site) -> bool:
+            return isinstance(site.module, Leaky)
+
+        def describe(self, site: Site) -> Layer:
+            return Layer(site, "leaky", {"decay": Stored(site.full("leak"), (3,), SOFTPLUS)}, self)
+
+        def steps(self, layer: Layer, read: Any) -> Steps:
+            return Steps(layer.read("decay", read))
+
+    adapter = layers.register(LeakyAdapter())
+    try:
+        model = nn.Sequential(Leaky(), failing())
+        assert [one.level for one in audit(model).layers] == ["FAIL", "FAIL"]
+        with pytest.warns(UserWarning, match=r"0 \(Leaky\) is of kind leaky, for which there is no recipe: forgets"):
+            report = initkit.apply(model, "ssm/repair")
+    finally:
+        layers._REGISTERED.remove(adapter)
+    assert "0.leak" not in report
+    assert "1.A_log" in report
 
 
 def test_rg_lru_s_gates_are_no_business_of_a_repair() -> None:

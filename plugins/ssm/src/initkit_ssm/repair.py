@@ -67,7 +67,14 @@ class Repair(LayerRecipe):
         for kinds in (("mamba", "mamba2", "mamba3", "gated_delta"), ("gate", "rwkv")):
             found = numbered(found, kinds)
         before = {layer.name: audited(layer, slots, self.length) for layer in found.of(self.kinds)}
-        found = replace(found, layers=tuple(_judged(layer, before) for layer in found.layers))
+        others = [audited(layer, slots, self.length) for layer in found.layers if layer.kind not in self.kinds]
+        left = tuple(
+            f"{seen.layer.title} is of kind {seen.layer.kind}, for which there is no recipe: {seen.words}"
+            for seen in others
+            if self._broken(seen)
+        )
+        judged = tuple(_judged(layer, before) for layer in found.layers)
+        found = replace(found, layers=judged, unknown=(*found.unknown, *left))
         yield from super().items(model, found)
         names = [name for name, seen in before.items() if self._broken(seen)]
         words = f"judges {len(before)} layers again, {len(names)} of them repaired"
