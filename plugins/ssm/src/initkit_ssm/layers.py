@@ -42,6 +42,7 @@ An adapter of one's own is registered with :func:`register`, or by a distributio
 from __future__ import annotations
 
 import importlib.metadata
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -188,16 +189,17 @@ def adapters() -> list[Adapter]:
 
 @cache
 def _from_entry_points() -> tuple[Adapter, ...]:
+    """Adapters of other distributions; a broken one is named in a warning and harms nobody else."""
     found = []
     for entry in sorted(importlib.metadata.entry_points(group="initkit_ssm.adapters"), key=lambda entry: entry.name):
         try:
             adapter = entry.load()
-        except Exception as error:
-            raise PlanError(
-                f"the adapter {entry.name!r} ({entry.value}) cannot be loaded: {type(error).__name__}: {error}"
-            ) from error
-        if not isinstance(adapter, Adapter):
-            raise PlanError(f"the adapter {entry.name!r} ({entry.value}) is no initkit_ssm.Adapter")
+            if not isinstance(adapter, Adapter):
+                raise TypeError(f"{type(adapter).__name__} is no initkit_ssm.Adapter")
+        except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
+            cause = f"{type(error).__name__}: {error}"
+            warnings.warn(f"the adapter {entry.name!r} ({entry.value}) is left out: {cause}", stacklevel=2)
+            continue
         found.append(adapter)
     return tuple(found)
 
