@@ -11,7 +11,7 @@ from torch import Tensor
 
 from initkit import NeedError
 
-DENSE = 4096
+DENSE = 128
 
 
 def second_moments(x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -49,7 +49,7 @@ def _lagged(x: Tensor) -> Tensor:
 def largest_eigenvalue(r: Tensor) -> float:
     """The largest eigenvalue of the symmetric Toeplitz matrix with first column ``r``, float64 (L,).
 
-    By LAPACK up to 4,096; above by the Lanczos method with FFT products.
+    By LAPACK for short ones, else by the Lanczos method with FFT products: both to rounding, the latter in O(L log L).
     """
     column = r.numpy()
     length = len(column)
