@@ -219,6 +219,15 @@ def test_ring_golden(given_numbers: tuple[float, ...], golden: tuple[float, ...]
     assert found == pytest.approx(golden, rel=1e-13)
 
 
+def test_gamma_keeps_the_digits_that_the_plain_formula_loses() -> None:
+    for radius, least, most in ((0.999, 2e-6, 5e-5), (0.9999999, 0.05, 0.5)):
+        exact = math.sqrt(-math.expm1(2 * math.log(radius)))
+        plain = float(torch.sqrt(1 - torch.tensor(radius, dtype=torch.float32) ** 2))
+        assert least < abs(plain / exact - 1) < most
+        ours = float(torch.exp(_log_gamma(torch.tensor(-math.log(radius), **DOUBLE))).float())
+        assert ours == pytest.approx(exact, rel=1e-7)
+
+
 def test_ring_is_uniform_and_its_gamma_exact() -> None:
     unit = applied(ssm_layouts.LRU(4, 20000), "ssm/lru", preset="long")
     radius = torch.exp(-torch.exp(unit.nu_log.double()))
