@@ -309,3 +309,17 @@ def test_the_length_is_found_where_the_kernel_is_computed() -> None:
     initkit.apply(layer, "ssm/s4_dplr", seed=0)
     assert int(layer.inner.l_kernel) == 0
     assert layer.inner.A_real is layer.A_real
+
+
+def test_kernels_that_share_a_feedthrough() -> None:
+    class BothWays(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.D = nn.Parameter(torch.zeros(6))
+            self.there, self.back = ssm_layouts.S4DKernel(6, 8), ssm_layouts.S4DKernel(6, 8)
+
+    model = BothWays()
+    report = initkit.apply(model, "ssm/s4d", seed=0)
+    assert list(report).count("D") == 1
+    assert float(model.D.detach().abs().min()) > 0
+    assert not torch.equal(model.there.C, model.back.C)

@@ -78,11 +78,15 @@ class LayerRecipe(Recipe):
         """The items of all layers, where ``of_layer`` yields those of one."""
         remarks, marks = list(found.unknown), dict[str, dict[str, bool]]()
         dtypes = {name: tensor.dtype for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+        filled: dict[str, Fill] = {}
         for layer in found.of(self.wanted(found)):
             set_here: set[str] = set()
             for item in of_layer(layer):
                 if isinstance(item, Fill):
                     set_here.add(item.name)
+                    # Kernels of one layer, such as those of two directions, may share its D.
+                    if item.draw == filled.setdefault(item.name, item).draw and item is not filled[item.name]:
+                        continue
                 yield item
             remarks += [*self.remarks(layer), *_low_precision(layer, set_here, dtypes)]
             marks |= _marks(layer, set_here)

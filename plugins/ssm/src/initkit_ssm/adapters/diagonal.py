@@ -112,7 +112,7 @@ class S4(Adapter):
 def feedthrough(site: Site, channels: int) -> dict[str, Stored]:
     """The role D, a factor for each channel, in the layer itself or in the module that holds it."""
     at: Site | None = site
-    for _ in range(3):
+    for _ in range(2):
         if at is None:
             break
         shape = at.shape("D")
