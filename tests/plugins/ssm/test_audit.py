@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-import ssm_gated as gated
+import ssm_gated_layouts as gated
 import ssm_layouts
 import torch
 from torch import nn

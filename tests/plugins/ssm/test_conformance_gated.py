@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import ssm_gated as gated
+import ssm_gated_layouts as gated
 import torch
 from torch import nn
 

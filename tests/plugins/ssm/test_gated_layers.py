@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import ssm_gated as gated
+import ssm_gated_layouts as gated
 import torch
 from torch import Tensor, nn
 

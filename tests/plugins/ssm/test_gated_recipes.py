@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import ssm_gated as gated
+import ssm_gated_layouts as gated
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import ssm_gated as gated
+import ssm_gated_layouts as gated
 import torch
 from torch import nn
 
