@@ -26,8 +26,10 @@ LIBRARIES = (
     "torchopt",
     "higher",
     "initkit-core",
+    "transformers",
     "initkit-gnn",
     "initkit-inr",
+    "initkit-ssm",
 )
 
 

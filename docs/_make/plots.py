@@ -16,6 +16,8 @@ import measuring
 import node_tables
 import random_features
 import record
+import ssm_gated
+import ssm_lti
 import warm_start
 from matplotlib import pyplot
 from matplotlib.axes import Axes
@@ -267,6 +269,8 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **node_tables.DRAWN,
     **coordinate_networks.DRAWN,
     **inr_meta.DRAWN,
+    **ssm_gated.DRAWN,
+    **ssm_lti.DRAWN,
     **measuring.DRAWN,
 }
 
