@@ -22,7 +22,7 @@ from initkit_ssm.hippo import spectrum
 
 SIZES = [64, 256, 1024, 4096, 65536]
 LARGEST_EIGH = {"eigh, float64": 1024, "eigh, float32 matrix": 1024, "eigh, complex64": 1024}
-ROUNDS = {64: 9, 256: 5, 1024: 1}
+ROUNDS = {64: 51, 256: 25, 1024: 3, 4096: 9}
 SAMPLE = 24
 
 
