@@ -240,7 +240,7 @@ def _check_needs(recipes: list[Recipe], needs: dict[str, Any]) -> None:
 
 def _need_help(one: Recipe, name: str) -> str:
     card = next((card for card in registry().cards() if card.id == one.id), None)
-    words = next((need.help for need in card.needs if need.name == name), "") if card else ""  # type: ignore[union-attr]
+    words = next((need.help for need in card.asked if need.name == name), "") if card else ""
     return f" ({words})" if words else ""
 
 

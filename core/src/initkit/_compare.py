@@ -104,7 +104,7 @@ def _seeds(seeds: int | Sequence[int]) -> list[int]:
 def _check_needs(starts: Sequence[Start], needs: dict[str, Any]) -> None:
     made = [one for start in starts for one in start.recipes]
     known = {name for one in made for name in needs_of(one).all}
-    others = {need.name for card in registry().cards() for need in card.needs}  # type: ignore[union-attr]
+    others = {need.name for card in registry().cards() for need in card.asked}
     for name in needs:
         if name not in known | others:
             asks = listed(sorted(known)) or "nothing"

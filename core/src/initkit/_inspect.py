@@ -11,10 +11,10 @@ import torch
 
 from initkit._apply import Recipes, made_recipes, tried
 from initkit._recipe import Recipe, needs_of
-from initkit.cards import Need
 from initkit.errors import NeedError, PluginError, did_you_mean, listed
 from initkit.inspection import Inspection, Skipped
 from initkit.jobs import Progress
+from initkit.offered import Need
 from initkit.plugins import registry
 from initkit.probes import Probe, Table, Verdict
 from initkit.probing.scene import NotMeasured, Scene
@@ -135,7 +135,7 @@ def _ready(probe: Probe | Callable[..., Any], needs: Mapping[str, Any]) -> tuple
 def _asked(probe: Probe | Callable[..., Any]) -> list[Need]:
     """What a probe asks for: as its card says, or a function's keyword-only arguments."""
     if isinstance(probe, Probe):
-        return [Need.of(need) for need in probe.needs]
+        return list(probe.asked)
     parameters = python_inspect.signature(probe).parameters.values()
     named = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
     return [Need(p.name, optional=p.default is not p.empty) for p in named]
@@ -174,7 +174,7 @@ def _check_keywords(
     """A keyword that no probe and no recipe knows is a mistake; one that was not chosen may still be given."""
     asked = {name for one in made for name in needs_of(one).all}
     known = asked | {need.name for probe in (*chosen, *registry().probes()[0]) for need in _asked(probe)}
-    known |= {need.name for card in registry().cards() for need in card.needs}  # type: ignore[union-attr]
+    known |= {need.name for card in registry().cards() for need in card.asked}
     for name in needs:
         if name not in known:
             asks = listed(sorted(known)) or "nothing"

@@ -54,9 +54,9 @@ def _offer(
 ) -> Offer:
     offer = Offer(card.id, card.summary)
     offer.lacks = [
-        f"{need.name} ({need.help})" if need.help else need.name  # type: ignore[union-attr]
-        for need in card.needs
-        if not need.optional and needs.get(need.name) is None  # type: ignore[union-attr]
+        f"{need.name} ({need.help})" if need.help else need.name
+        for need in card.asked
+        if not need.optional and needs.get(need.name) is None
     ]
     try:
         names = card.claims(subject)

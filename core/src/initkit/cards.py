@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from initkit.errors import PluginError
+from initkit.offered import Need, Offered
 
 if TYPE_CHECKING:
     from initkit._recipe import Recipe
 
-NAME = re.compile(r"[a-z][a-z0-9_]*")
-TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-RESERVED_NEEDS = frozenset({"model", "recipes", "seed", "device", "only", "exclude", "rollback", "progress", "self"})
-
-
-@dataclass(frozen=True)
-class Need:
-    """Data that a recipe asks for by name.
-
-    Args:
-        name: the keyword under which ``initkit.apply`` and ``model.py`` give it.
-        loader: ``"module:function"`` that reads it from a path; None takes the command line's own loaders.
-        help: one line that says what it is.
-        optional: whether the recipe can do without it.
-    """
-
-    name: str
-    loader: str | None = None
-    help: str = ""
-    optional: bool = False
-
-    def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name) or self.name in RESERVED_NEEDS:
-            raise PluginError(
-                f"need {self.name!r}: a need is a lower-case word that is none of {sorted(RESERVED_NEEDS)}"
-            )
-        if self.loader is not None and not TARGET.fullmatch(self.loader):
-            raise PluginError(f"need {self.name!r}: loader {self.loader!r} must read 'module:function'")
-
-    @classmethod
-    def of(cls, need: Need | str) -> Need:
-        """Read ``"graph"``, ``"inputs?"`` (optional) or a :class:`Need`."""
-        if isinstance(need, Need):
-            return need
-        return cls(need.rstrip("?"), optional=need.endswith("?"))
+__all__ = ["Card", "Need"]
 
 
 @dataclass(frozen=True, repr=False)
-class Card:
+class Card(Offered):
     """A recipe's name, home and one-line summary, readable without torch.
 
     Args:
@@ -69,6 +34,9 @@ class Card:
         PluginError: a field is malformed.
     """
 
+    KIND: ClassVar[str] = "recipe"
+    PLACE: ClassVar[str] = "module:Class"
+
     name: str
     target: str
     summary: str
@@ -78,26 +46,12 @@ class Card:
     plugin: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
-            raise PluginError(f"card {self.name!r}: a recipe's name is lower-case letters, digits and underscores")
-        if not isinstance(self.target, str) or not TARGET.fullmatch(self.target):
-            raise PluginError(f"card {self.name!r}: target {self.target!r} must read 'module:Class'")
-        if not isinstance(self.summary, str) or not self.summary.strip() or "\n" in self.summary:
-            raise PluginError(f"card {self.name!r}: summary must be one line of text")
+        super().__post_init__()
         if self.bits not in ("elementwise", "machine"):
-            raise PluginError(f"card {self.name!r}: bits must be 'elementwise' or 'machine', not {self.bits!r}")
+            raise PluginError(f"recipe {self.name!r}: bits must be 'elementwise' or 'machine', not {self.bits!r}")
         if isinstance(self.layers_from, str):
-            raise PluginError(f"card {self.name!r}: layers_from is a sequence of package names, not one text")
+            raise PluginError(f"recipe {self.name!r}: layers_from is a sequence of package names, not one text")
         object.__setattr__(self, "layers_from", tuple(self.layers_from))
-        object.__setattr__(self, "needs", tuple(Need.of(need) for need in self.needs))
-
-    def __repr__(self) -> str:
-        return f"Card({self.id!r}, {self.summary!r})"
-
-    @property
-    def id(self) -> str:
-        """``plugin/name``."""
-        return f"{self.plugin}/{self.name}" if self.plugin else self.name
 
     def load(self) -> type[Recipe]:
         """Import the recipe's class.
@@ -105,17 +59,7 @@ class Card:
         Raises:
             PluginError: the module cannot be imported, or holds no such recipe.
         """
-        module_name, _, attribute = self.target.partition(":")
-        try:
-            module = importlib.import_module(module_name)
-        except Exception as error:
-            hint = ""
-            if isinstance(error, ModuleNotFoundError) and error.name:
-                hint = f"; install {error.name.partition('.')[0]!r} beside the plugin"
-            raise PluginError(
-                f"recipe {self.id}: cannot import {module_name}: {type(error).__name__}: {error}{hint}"
-            ) from error
-        found = getattr(module, attribute, None)
+        found = self.found()
         from initkit._recipe import Recipe
 
         if not (isinstance(found, type) and issubclass(found, Recipe)):

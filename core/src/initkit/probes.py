@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from initkit.cards import NAME, TARGET, Need
 from initkit.errors import PluginError
+from initkit.offered import Need, Offered
 
 Level = Literal["PASS", "NOTE", "WARN", "FAIL"]
 LEVELS: tuple[Level, ...] = ("PASS", "NOTE", "WARN", "FAIL")
 
 
 @dataclass(frozen=True, repr=False)
-class Probe:
+class Probe(Offered):
     """A measurement that ``initkit inspect`` offers: its name, home and one-line summary, readable without torch.
 
     The function is called with a :class:`~initkit.probing.scene.Scene` and the needs that it names as keyword-only
@@ -38,28 +37,14 @@ class Probe:
         PluginError: a field is malformed.
     """
 
+    KIND: ClassVar[str] = "probe"
+    PLACE: ClassVar[str] = "module:function"
+
     name: str
     target: str
     summary: str
     needs: Sequence[Need | str] = ()
     plugin: str = field(default="", compare=False)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
-            raise PluginError(f"probe {self.name!r}: a probe's name is lower-case letters, digits and underscores")
-        if not isinstance(self.target, str) or not TARGET.fullmatch(self.target):
-            raise PluginError(f"probe {self.name!r}: target {self.target!r} must read 'module:function'")
-        if not isinstance(self.summary, str) or not self.summary.strip() or "\n" in self.summary:
-            raise PluginError(f"probe {self.name!r}: summary must be one line of text")
-        object.__setattr__(self, "needs", tuple(Need.of(need) for need in self.needs))
-
-    def __repr__(self) -> str:
-        return f"Probe({self.id!r}, {self.summary!r})"
-
-    @property
-    def id(self) -> str:
-        """``plugin/name``."""
-        return f"{self.plugin}/{self.name}" if self.plugin else self.name
 
     def load(self) -> Callable[..., Any]:
         """Import the function.
@@ -67,13 +52,7 @@ class Probe:
         Raises:
             PluginError: the module cannot be imported, or holds no such function.
         """
-        module_name, _, attribute = self.target.partition(":")
-        try:
-            found = getattr(importlib.import_module(module_name), attribute, None)
-        except Exception as error:
-            raise PluginError(
-                f"probe {self.id}: cannot import {module_name}: {type(error).__name__}: {error}"
-            ) from error
+        found = self.found()
         if not callable(found):
             raise PluginError(f"probe {self.id}: {self.target} is no function")
         return found  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ import typer
 
 from initkit_cli.app import Command, style
 from initkit_cli.channel import channel_of
+from initkit_cli.commands import _shared
 
 app = typer.Typer(**style())
 
@@ -22,10 +23,7 @@ _MORE = (
 @app.command("apply", cls=Command, epilog=_MORE)
 def command(
     context: typer.Context,
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="model.py, model.py:build or package.module:build.", show_default=False),
-    ],
+    model: _shared.Model,
     plugin: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A plugin; alone, its default recipe. May repeat.")
     ] = None,
@@ -35,24 +33,12 @@ def command(
             metavar="RECIPE", help="A recipe of the plugin before it, or PLUGIN/RECIPE. May repeat, in order."
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A recipe's option; RECIPE.NAME=VALUE if several have it."),
-    ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NEED=FILE", help="Data for the recipes: a file, or file.py:name. May repeat."),
-    ] = None,
-    set_model: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An argument of the function that builds the model.")
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="INT", help="Of every random number: 0 to 2**64 - 1.")] = 0,
-    device: Annotated[
-        str, typer.Option(metavar="DEVICE", help="Where heavy work runs: auto, cpu, cuda or cuda:N.")
-    ] = "auto",
-    weights: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Start from the tensors of a safetensors file.")
-    ] = None,
+    settings: _shared.Settings = None,
+    data: _shared.Data = None,
+    set_model: _shared.SetModel = None,
+    seed: _shared.Seed = 0,
+    device: _shared.Device = "auto",
+    weights: _shared.Weights = None,
     only: Annotated[
         list[str] | None, typer.Option(metavar="GLOB", help="Write these tensors alone. May repeat.")
     ] = None,
@@ -77,16 +63,11 @@ def command(
     run(
         ApplyRequest(
             target=model,
-            plugins=tuple(plugin or ()),
-            recipes=tuple(recipe or ()),
-            settings=tuple(settings or ()),
-            data=tuple(data or ()),
-            set_model=tuple(set_model or ()),
+            **_shared.some(plugins=plugin, recipes=recipe, settings=settings, data=data, set_model=set_model),
             seed=seed,
             device=device,
             weights=weights,
-            only=tuple(only or ()),
-            exclude=tuple(exclude or ()),
+            **_shared.some(only=only, exclude=exclude),
             dry_run=dry_run,
             as_json=as_json,
             output=output,

@@ -11,6 +11,7 @@ from initkit.plugins import registry
 from initkit_cli import describe, render
 from initkit_cli.app import Command, style
 from initkit_cli.channel import channel_of
+from initkit_cli.commands import _shared
 from initkit_cli.selection import find_card
 
 app = typer.Typer(**style())
@@ -20,7 +21,7 @@ app = typer.Typer(**style())
 def command(
     context: typer.Context,
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="An id such as gnn/virgo.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: _shared.AsJson = False,
 ) -> None:
     """Print the source of a recipe, as text and as BibTeX."""
     card = find_card(registry(), recipe)

@@ -8,6 +8,7 @@ import typer
 
 from initkit_cli.app import Command, style
 from initkit_cli.channel import channel_of
+from initkit_cli.commands import _shared
 
 app = typer.Typer(**style())
 
@@ -23,10 +24,7 @@ _MORE = (
 @app.command("compare", cls=Command, epilog=_MORE)
 def command(
     context: typer.Context,
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="model.py, model.py:build or package.module:build.", show_default=False),
-    ],
+    model: _shared.Model,
     plugin: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A plugin; alone, its default recipe. May repeat.")
     ] = None,
@@ -41,28 +39,18 @@ def command(
     level: Annotated[
         float | None, typer.Option(metavar="LOSS", help="Tell when this loss is reached; else the base's final one.")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A recipe's option; RECIPE.NAME=VALUE if several have it."),
-    ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NEED=FILE", help="Data for the recipes: a file, or file.py:name. May repeat."),
-    ] = None,
-    set_model: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An argument of the function that builds the model.")
-    ] = None,
+    settings: _shared.Settings = None,
+    data: _shared.Data = None,
+    set_model: _shared.SetModel = None,
     seed: Annotated[int, typer.Option(metavar="INT", help="The first seed.")] = 0,
-    device: Annotated[
-        str, typer.Option(metavar="DEVICE", help="Where recipes do heavy work: auto, cpu, cuda or cuda:N.")
-    ] = "auto",
+    device: _shared.Device = "auto",
     out: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Keep finished runs in this JSON file, and go on from those it holds."),
     ] = None,
-    html: Annotated[str | None, typer.Option(metavar="FILE", help="Write one self-contained page as well.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing page.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    html: _shared.Html = None,
+    force: _shared.ForcePage = False,
+    as_json: _shared.AsJson = False,
 ) -> None:
     """Train from several starts, in pairs over seeds, and say whether it made a difference."""
     from initkit_cli.comparing import CompareRequest, run
@@ -70,11 +58,7 @@ def command(
     run(
         CompareRequest(
             target=model,
-            plugins=tuple(plugin or ()),
-            recipes=tuple(recipe or ()),
-            settings=tuple(settings or ()),
-            data=tuple(data or ()),
-            set_model=tuple(set_model or ()),
+            **_shared.some(plugins=plugin, recipes=recipe, settings=settings, data=data, set_model=set_model),
             seed=seed,
             device=device,
             as_json=as_json,

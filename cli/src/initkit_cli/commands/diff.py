@@ -9,6 +9,7 @@ import typer
 from initkit_cli import render
 from initkit_cli.app import Command, style
 from initkit_cli.channel import channel_of
+from initkit_cli.commands import _shared
 
 app = typer.Typer(**style())
 
@@ -18,7 +19,7 @@ def command(
     context: typer.Context,
     first: Annotated[str, typer.Argument(metavar="A", help="A safetensors file.", show_default=False)],
     second: Annotated[str, typer.Argument(metavar="B", help="Another.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: _shared.AsJson = False,
 ) -> None:
     """Show what moved between two saved models, and the recipe and versions of each."""
     import initkit

@@ -8,6 +8,7 @@ import typer
 
 from initkit_cli.app import Command, style
 from initkit_cli.channel import channel_of
+from initkit_cli.commands import _shared
 
 app = typer.Typer(**style())
 
@@ -21,10 +22,7 @@ _MORE = (
 @app.command("inspect", cls=Command, epilog=_MORE)
 def command(
     context: typer.Context,
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="model.py, model.py:build or package.module:build.", show_default=False),
-    ],
+    model: _shared.Model,
     plugin: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Take the probes of this plugin too. May repeat.")
     ] = None,
@@ -35,27 +33,16 @@ def command(
     probe: Annotated[
         list[str] | None, typer.Option(metavar="PROBE", help="Take this probe alone, such as core/signal. May repeat.")
     ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A recipe's option.")
-    ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NEED=FILE", help="inputs, targets or other data: a file, or file.py:name. May repeat."),
-    ] = None,
-    set_model: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An argument of the function that builds the model.")
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="INT", help="Of every random number: 0 to 2**64 - 1.")] = 0,
-    device: Annotated[
-        str, typer.Option(metavar="DEVICE", help="Where recipes do heavy work: auto, cpu, cuda or cuda:N.")
-    ] = "auto",
-    weights: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Start from the tensors of a safetensors file.")
-    ] = None,
+    settings: _shared.Settings = None,
+    data: _shared.Data = None,
+    set_model: _shared.SetModel = None,
+    seed: _shared.Seed = 0,
+    device: _shared.Device = "auto",
+    weights: _shared.Weights = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when a verdict is FAIL.")] = False,
-    html: Annotated[str | None, typer.Option(metavar="FILE", help="Write one self-contained page as well.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing page.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    html: _shared.Html = None,
+    force: _shared.ForcePage = False,
+    as_json: _shared.AsJson = False,
 ) -> None:
     """Measure how a model starts: signal, gradient, ranks, spectra; before and after a recipe."""
     from initkit_cli.inspecting import InspectRequest, run
@@ -63,16 +50,12 @@ def command(
     run(
         InspectRequest(
             target=model,
-            plugins=tuple(plugin or ()),
-            recipes=tuple(recipe or ()),
-            settings=tuple(settings or ()),
-            data=tuple(data or ()),
-            set_model=tuple(set_model or ()),
+            **_shared.some(plugins=plugin, recipes=recipe, settings=settings, data=data, set_model=set_model),
             seed=seed,
             device=device,
             weights=weights,
             as_json=as_json,
-            probes=tuple(probe or ()),
+            **_shared.some(probes=probe),
             strict=strict,
             html=html,
             force=force,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -10,6 +10,7 @@ from initkit.plugins import registry
 from initkit_cli import render
 from initkit_cli.app import Command, style
 from initkit_cli.channel import channel_of
+from initkit_cli.commands import _shared
 
 app = typer.Typer(**style())
 
@@ -17,7 +18,7 @@ app = typer.Typer(**style())
 @app.command("plugins", cls=Command)
 def command(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: _shared.AsJson = False,
 ) -> None:
     """List installed plugins; broken ones with the cause."""
     plugins = registry().plugins

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from initkit_cli import render
 from initkit_cli.app import Command, style
 from initkit_cli.channel import channel_of
+from initkit_cli.commands import _shared
 from initkit_cli.failures import one_line
 
 app = typer.Typer(**style())
@@ -22,14 +23,9 @@ app = typer.Typer(**style())
 )
 def command(
     context: typer.Context,
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="model.py, model.py:build or package.module:build.", show_default=False),
-    ],
-    set_model: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An argument of the function that builds the model.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    model: _shared.Model,
+    set_model: _shared.SetModel = None,
+    as_json: _shared.AsJson = False,
 ) -> None:
     """Say which recipes could start which parameters, what they lack, and which plugins would help."""
     from initkit_cli.recommending import recommended

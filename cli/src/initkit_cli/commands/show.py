@@ -11,6 +11,7 @@ from initkit.plugins import registry
 from initkit_cli import describe, render
 from initkit_cli.app import Command, style
 from initkit_cli.channel import channel_of
+from initkit_cli.commands import _shared
 from initkit_cli.commands.list import card_dict
 from initkit_cli.selection import find_card
 
@@ -26,7 +27,7 @@ _BITS = {
 def command(
     context: typer.Context,
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="An id such as gnn/virgo.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: _shared.AsJson = False,
 ) -> None:
     """Show a recipe: options, data it needs, source."""
     card = find_card(registry(), recipe)
