@@ -23,6 +23,9 @@ LIBRARIES = (
     "pymetis",
     "initkit-core",
     "initkit-gnn",
+    "initkit-poincare",
+    "geoopt",
+    "hypll",
 )
 
 

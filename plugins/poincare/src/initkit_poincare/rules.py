@@ -1,0 +1,87 @@
+"""The matrices Z of HNN++-type layers that keep the radius, as draws.
+
+Such a layer computes y = w/(1 + √(1 + c‖w‖²)) with w_k = sinh(√c v_k)/√c and
+v_k = (2‖z_k‖/√c) asinh(√c λ_x ⟨x, z_k⟩/‖z_k‖) where the offsets are 0. With ‖z_k‖ = ½ this is w_k = λ_x⟨x, 2z_k⟩, so that
+Z = ½Q gives y = xQ exactly for every orthogonal Q, every c and every x; near the origin y ≈ 2xZ for every Z.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from initkit import Constant, Draw, Fill, Item, Orthogonal
+from initkit_poincare.layers import Layer
+from initkit_poincare.placing import ColumnLengths, Placed, ScaledEye, UnitColumns
+
+Kernel = Literal["dirac", "dirac_half", "mean"]
+Rule = tuple[Draw, str]
+
+
+def isometry(layer: Layer, kernel: Kernel, *, mixed: bool) -> Rule:
+    """The draw of Z (n, m) that makes a layer an isometry, and why.
+
+    Args:
+        layer: linear or conv.
+        kernel: which taps of a convolution get it, and how large.
+        mixed: a random orthogonal matrix in place of the unit matrix.
+    """
+    scale, taps, words = _taps(layer, kernel)
+    n, m = layer.channels, layer.m
+    if n > m:
+        tall = scale * math.sqrt(n / m)
+        block: Draw = Orthogonal(tall)
+        what = f"{tall:.4g}·Q with orthonormal columns keeps the mean radius of isotropic points"
+    elif mixed:
+        block = Orthogonal(scale)
+        what = f"{scale:.4g}·{'Q' if n == m else '[Q 0]'}, Q orthogonal"
+    else:
+        block = ScaledEye(scale)
+        what = f"{scale:.4g}·{'I' if n == m else '[I 0]'}"
+    exact = not layer.taps and n <= m
+    why = f"{what}{words}{': an exact isometry for every curvature' if exact else ''}"
+    if taps is None and (n >= m or not mixed):
+        return block, why
+    rows = [slice(None)] if taps is None else [layer.rows(tap) for tap in taps]
+    return Placed(block, rows, slice(0, min(n, m))), why
+
+
+def has_empty_columns(layer: Layer) -> bool:
+    """Whether an isometry leaves columns of zeros: more go out than come in."""
+    return layer.channels < layer.m
+
+
+def fills(layer: Layer, rule: Rule, *, empty: bool = False) -> list[Item]:
+    """The items of one layer: its matrix, both parts where it is weight-normalised, and offsets 0.
+
+    Args:
+        layer: whose tensors are filled.
+        rule: the draw of Z (n, m) and why.
+        empty: whether Z has columns of zeros.
+    """
+    draw, why = rule
+    items: list[Item] = []
+    if layer.gain is None:
+        items.append(Fill(layer.weight, draw, why=why))
+    else:
+        note = "; columns of zeros get a random direction and length 0" if empty else ""
+        items.append(Fill(layer.weight, UnitColumns(draw, empty), why=f"directions of Z = {why}{note}"))
+        items.append(Fill(layer.gain, ColumnLengths(draw, layer.n, layer.weight), why=f"lengths of Z = {why}"))
+    if layer.bias is not None:
+        items.append(Fill(layer.bias, Constant(0.0), why="hyperplanes through the origin"))
+    return items
+
+
+def _taps(layer: Layer, kernel: Kernel) -> tuple[float, list[int] | None, str]:
+    """The scale of a block, the taps that get it (None: the layer is no convolution) and words about them."""
+    if not layer.taps:
+        return 0.5, None, ""
+    size = math.prod(layer.taps)
+    if kernel == "mean":
+        return 0.5 / math.sqrt(size), list(range(size)), f" at all {size} taps"
+    tap = 0
+    for side in layer.taps:
+        tap = tap * side + (side - 1) // 2
+    if kernel == "dirac_half":
+        return 0.5, [tap], " at the centre tap"
+    return 0.5 / layer.beta_factor, [tap], f" at the centre tap, 1/(2r) for the concatenation's r = {layer.beta_factor:.4g}"
