@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from initkit import PlanError
 from initkit._guard import random_state
 from initkit_poincare.curvature import curvature_of
 from initkit_poincare.geometry import exp0, log0
 from initkit_poincare.layers import Layer
+from initkit_poincare.manifold_slots import inner
+from initkit_poincare.substitute import substituted
 
 Finding = Literal["exact", "old", "unknown"]
 PROBED_RADIUS = 2.0
@@ -27,7 +28,7 @@ def conformal_factor(layer: Layer) -> Finding:
         ``exact``: it comes back; ``old``: it comes back where 2(1 - c‖x‖²) puts it; ``unknown``: neither, or the layer
         cannot be called with a batch of one (a convolution, a layer on the meta device).
     """
-    if layer.kind != "linear" or any(p.is_meta for p in layer.module.parameters()):
+    if layer.kind != "linear" or any(inner(p).is_meta for p in layer.module.parameters()):
         return "unknown"
     c = curvature_of(layer.ball, layer.label).c
     width = min(layer.n, layer.m)
@@ -74,34 +75,19 @@ def _old(x: Tensor, c: float) -> Tensor:
 
 
 def _through(layer: Layer, x: Tensor) -> Tensor | None:
-    """The layer's answer to a point, with Z = ½I and offsets 0 in a copy that shares nothing that is written."""
-    module = copy.copy(layer.module)
-    module.__dict__ = dict(layer.module.__dict__)
-    module._parameters = dict(layer.module._parameters)
-    dtype, device = next((p.dtype, p.device) for p in layer.module._parameters.values() if p is not None)
-    half = (0.5 * torch.eye(layer.n, layer.m, dtype=torch.float64)).to(device, dtype)
-    module._parameters.update(_replaced(layer, half))
-    point: Any = x.to(device, dtype)
+    """The layer's answer to a point with Z = ½I and offsets 0; None where it cannot be called so."""
+    like = inner(next(p for p in layer.module._parameters.values() if p is not None))
+    half = (0.5 * torch.eye(layer.n, layer.m, dtype=torch.float64)).to(like.device, like.dtype)
+    values = {"z": half} if layer.gain is None else {"weight_v": half, "weight_g": half.norm(dim=0)}
+    if layer.bias is not None:
+        values["bias"] = torch.zeros(layer.m, dtype=like.dtype, device=like.device)
+    point: Any = x.to(like.device, like.dtype)
     kind = next((k for k in type(layer.module._parameters.get("z")).__mro__ if k.__name__ == "ManifoldTensor"), None)
     if kind is not None:
         point = kind(point, layer.ball, -1)
+    # A stranger's layer may want anything; one that cannot take a batch of one is not judged.
     with contextlib.suppress(Exception), torch.no_grad(), random_state():
-        out = module(point)
+        out = substituted(layer.module, values)(point)
         out = getattr(out, "tensor", out)
         return out if isinstance(out, Tensor) else None
     return None
-
-
-def _replaced(layer: Layer, half: Tensor) -> dict[str, Any]:
-    held = layer.module._parameters
-    found: dict[str, Any] = {}
-    if layer.gain is not None:
-        found = {"weight_v": nn.Parameter(half), "weight_g": nn.Parameter(half.norm(dim=0))}
-    else:
-        z: Any = held["z"]
-        wraps = "tensor" in getattr(z, "__dict__", {})
-        found = {"z": type(z)(half, z.manifold, z.man_dim) if wraps else nn.Parameter(half)}
-    bias = held.get("bias")
-    if bias is not None:
-        found["bias"] = nn.Parameter(torch.zeros_like(bias))
-    return found

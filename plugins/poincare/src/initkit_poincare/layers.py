@@ -70,9 +70,8 @@ class Layer:
 
     @property
     def beta_factor(self) -> float:
-        """r_β, by which the layer's own concatenation scales each part of a patch; 1 without one."""
-        parts = math.prod(self.taps) if self.taps else self.n // self.channels
-        return concatenation(self.channels, parts) if parts > 1 else 1.0
+        """r_β, by which a convolution scales each part of a patch; 1 for other layers."""
+        return concatenation(self.channels, math.prod(self.taps)) if self.taps else 1.0
 
     def rows(self, tap: int) -> slice:
         """The rows of Z that belong to a tap, in the order of channels."""
@@ -169,8 +168,7 @@ def _weight_normalised(name: str, module: nn.Module, ball: Any) -> Layer:
         said = (channels * taps[0], module.out_channels)
         _agree(name, module, "weight_v", (n, m), said, "(kernel_size · in_channels, out_channels)")
     elif hasattr(module, "in_stacks"):
-        channels = int(module.in_dim)  # type: ignore[arg-type]
-        said = (int(module.in_stacks) * channels, module.out_dim)  # type: ignore[arg-type]
+        said = (int(module.in_stacks) * int(module.in_dim), module.out_dim)  # type: ignore[arg-type]
         _agree(name, module, "weight_v", (n, m), said, "(in_stacks · in_dim, out_dim)")
     elif hasattr(module, "in_dim"):
         _agree(name, module, "weight_v", (n, m), (module.in_dim, module.out_dim), "(in_dim, out_dim)")

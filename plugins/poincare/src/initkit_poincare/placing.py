@@ -63,7 +63,7 @@ class Placed(Draw):
         columns: of every copy.
     """
 
-    def __init__(self, block: Draw, rows: list[slice], columns: slice) -> None:
+    def __init__(self, block: Draw, rows: list[slice], columns: slice | list[int]) -> None:
         self.block, self.rows, self.columns = block, list(rows), columns
         self.random = block.random
 
@@ -78,16 +78,18 @@ class Placed(Draw):
     ) -> torch.Tensor:
         """Return zeros with the block in its places."""
         made = torch.zeros(tuple(shape), dtype=dtype)
-        places = [made[rows, self.columns] for rows in self.rows]
-        values = self.block.sample(tuple(places[0].shape), dtype, stream, device=device)
-        for place in places:
-            place.copy_(values)
+        values = self.block.sample(self._inner(shape), dtype, stream, device=device)
+        for rows in self.rows:
+            made[rows, self.columns] = values
         return made
 
     def problem(self, shape: Shape, dtype: torch.dtype) -> str | None:
         """Whatever the block says of its shape."""
-        empty = torch.empty(tuple(shape), device="meta")
-        return self.block.problem(tuple(empty[self.rows[0], self.columns].shape), dtype)
+        return self.block.problem(self._inner(shape), dtype)
+
+    def _inner(self, shape: Shape) -> Shape:
+        empty = torch.empty(tuple(shape), dtype=torch.bool, device="meta")
+        return tuple(empty[self.rows[0], self.columns].shape)
 
     @property
     def std(self) -> float:

@@ -81,7 +81,7 @@ def check_scale(tree: Tree, tau: float, dtype: torch.dtype, clamp: float | None,
         return
     eps = clamp_of(dtype) if clamp is None else clamp
     kind = str(dtype).removeprefix("torch.")
-    bound = f" and the projection to 1 - {eps:g}" if eps else ""
+    bound = f" under the projection to norms of 1 - {eps:g}" if eps else ""
     half = " (half precision ends at radius 3)" if torch.finfo(dtype).bits == 16 else ""
     wider = "a wider dtype, " if dtype != torch.float64 else ""
     unclamped = ", clamp=0 where nothing projects the table" if eps and tau <= largest_scale(tree, dtype, 0.0) else ""
