@@ -1,4 +1,7 @@
-"""Share of points on the projection boundary, and mean radius, as embeddings start: hypll, geoopt, wrapped normal."""
+"""Share of points on the projection boundary, and mean radius, as embeddings start: hypll, geoopt, wrapped normal.
+
+hypll's tables have its default ``Curvature(1.0)``, which is c = 1.3133; geoopt's ball has c = 1. float32.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ from typing import Any
 
 import geoopt
 import torch
+from hypll.manifolds.poincare_ball import Curvature, PoincareBall
 from hypll.nn import HEmbedding
 from torch import Tensor
 
 import initkit
-from benchmarks.poincare import _stacks
 from initkit_poincare.geometry import radius
 
 SEEDS = [0, 1, 2, 3, 4]
@@ -24,8 +27,9 @@ def run() -> dict[str, Any]:
     for dim in DIMS:
         for label in ("hypll HEmbedding", "geoopt random_normal", "poincare/wrapped_normal"):
             tables = [_points(label, dim, seed) for seed in SEEDS]
-            shares = [float((t.double().norm(dim=1) > (1 - EPS) * (1 - 1e-5)).double().mean()) for t in tables]
-            radii = [float(radius(t, 1.0).mean()) for t in tables]
+            edge = (1 - EPS) * (1 - 1e-5)
+            shares = [float((t.double().norm(dim=1) * c**0.5 > edge).double().mean()) for t, c in tables]
+            radii = [float(radius(t, c).mean()) for t, c in tables]
             rows.append(
                 {
                     "label": label,
@@ -40,11 +44,11 @@ def run() -> dict[str, Any]:
     return {"seeds": SEEDS, "points": ROWS, "rows": rows}
 
 
-def _points(label: str, dim: int, seed: int) -> Tensor:
+def _points(label: str, dim: int, seed: int) -> tuple[Tensor, float]:
     torch.manual_seed(seed)
     if label.startswith("geoopt"):
-        return torch.Tensor(geoopt.PoincareBall(1.0).random_normal(ROWS, dim, std=1.0).detach())
+        return torch.Tensor(geoopt.PoincareBall(1.0).random_normal(ROWS, dim, std=1.0).detach()), 1.0
     model = HEmbedding(ROWS, dim, PoincareBall(Curvature(1.0)))
     if label.startswith("poincare"):
         initkit.apply(model, "poincare/wrapped_normal", seed=seed)
-    return model.weight.tensor.detach()
+    return model.weight.tensor.detach(), float(model.manifold.c())
