@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -37,7 +38,7 @@ class Stack(nn.Module):
 
 def linear_stack(widths: Sequence[int]) -> Stack:
     manifold = ball()
-    return Stack([HLinear(n, m, manifold) for n, m in zip(widths, widths[1:], strict=False)], manifold)
+    return Stack([HLinear(n, m, manifold) for n, m in itertools.pairwise(widths)], manifold)
 
 
 def conv_stack(channels: int, layers: int) -> Stack:

@@ -1,4 +1,4 @@
-"""Trees to embed: complete ones, random ones, and the mammals of WordNet where Debian's ``wordnet-base`` is installed."""
+"""Trees to embed: complete, random, and the mammals of WordNet where Debian's ``wordnet-base`` is installed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """hypll networks of several depths on the digits of scikit-learn, by start.
 
 64 inputs scaled to radius 1 on average, L hyperbolic linear layers of width 32 with ReLU in the tangent space, a linear
-classifier of tangent vectors; Adam with learning rate 0.003, batches of 128, 300 steps; 1297 images to train on, 500 to test.
+classifier of tangent vectors; Adam with learning rate 0.003, batches of 128, 300 steps; 1297 images to train on, 500
+to test.
 """
 
 from __future__ import annotations
@@ -21,7 +22,16 @@ from initkit_poincare.geometry import exp0
 
 SEEDS = [0, 1, 2, 3, 4]
 DEPTHS, WIDTH, STEPS, BATCH, RATE = [2, 8, 16], 32, 300, 128, 3e-3
-STARTS = ["hypll", "hnnpp", "variance", "identity", "orthogonal"]
+STARTS: dict[str, dict[str, Any]] = {
+    "hypll": {},
+    "hnnpp": {},
+    "variance": {},
+    "variance, gain √2": {"gain": 2**0.5},
+    "identity": {},
+    "orthogonal": {},
+    "orthogonal, gain √2": {"gain": 2**0.5},
+    "calibrated, orthogonal, network": {"start": "orthogonal", "keep": "network"},
+}
 
 
 class Network(nn.Module):
@@ -72,7 +82,9 @@ def _score(data: tuple[Tensor, ...], depth: int, label: str, seed: int) -> float
     torch.manual_seed(seed)
     model = Network(depth)
     if label != "hypll":
-        initkit.apply(model, f"poincare/{label}", seed=seed)
+        recipe = initkit.recipe(f"poincare/{label.partition(',')[0]}", **STARTS[label])
+        needs = {"inputs": x[:256]} if label.startswith("calibrated") else {}
+        initkit.apply(model, recipe, seed=seed, **needs)
     parameters = [p.tensor if hasattr(p, "tensor") else p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(parameters, lr=RATE)
     numbers = torch.Generator().manual_seed(seed)

@@ -1,8 +1,8 @@
 """Mean hyperbolic radius by depth, linear and convolution, against hypll's own start.
 
-Linear: 256 points at radius 2, 20 layers of one width. Convolution: 3x3, padding 1, on smoothed noise of mean radius 1 and
-3. Funnel: widths 128, 64, 32, 16, 8 from radius 1 and 3. float32, c = 1. ``nn.Linear`` puts torch's default for linear
-layers into hypll's; ``old`` is the identity in code with λ = 2(1 - c‖x‖²).
+Linear: 256 points at radius 2, 20 layers of one width. Convolution: 3x3, padding 1, on smoothed noise of mean radius 1
+and 3. Funnel: widths 128, 64, 32, 16, 8 from radius 1 and 3. float32, c = 1. ``nn.Linear`` puts torch's default for
+linear layers into hypll's; ``old`` is the identity in code with λ = 2(1 - c‖x‖²).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Time to embed a random recursive tree, from a parent array to a table and its measured distortion.
 
-Beside it, one epoch of gensim's Poincaré embeddings on the same edges, as much as a trained start costs at the least; they
-need dozens. One run each of 10 000 nodes (both) and 100 000 nodes.
+Beside it, one epoch of gensim's Poincaré embeddings on the same edges, as much as a trained start costs at the least;
+they need dozens. One run each of 10 000 nodes (both) and 100 000 nodes.
 """
 
 from __future__ import annotations
@@ -45,4 +45,8 @@ def run() -> dict[str, Any]:
 
 
 def _short(seconds: list[float]) -> dict[str, Any]:
-    return {"seconds": round(statistics.median(seconds), 3), "low": round(min(seconds), 3), "high": round(max(seconds), 3)}
+    return {
+        "seconds": round(statistics.median(seconds), 3),
+        "low": round(min(seconds), 3),
+        "high": round(max(seconds), 3),
+    }

@@ -1,8 +1,8 @@
 """Distortion and mean average precision of embedded trees, before any training.
 
-``d_avg``: mean of |D - h|/h, ``d_wc``: max(D/h)/min(D/h), over all pairs of nodes; MAP of each node's neighbours. Seeds turn
-the directions of more than two dimensions. ``float32`` and ``float64`` tables have the projection of geoopt and hypll; the
-largest τ is the recipe's default. ``uniform`` is the usual start of Poincaré embeddings.
+``d_avg``: mean of |D - h|/h, ``d_wc``: max(D/h)/min(D/h), over all pairs of nodes; MAP of each node's neighbours. Seeds
+turn the directions of more than two dimensions. ``float32`` and ``float64`` tables have the projection of geoopt and
+hypll; the largest τ is the recipe's default. ``uniform`` is the usual start of Poincaré embeddings.
 """
 
 from __future__ import annotations

@@ -20,7 +20,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = {"core": "initkit-core", "cli": "initkit-cli", "plugins/gnn": "initkit-gnn", "plugins/poincare": "initkit-poincare"}
+PACKAGES = {
+    "core": "initkit-core",
+    "cli": "initkit-cli",
+    "plugins/gnn": "initkit-gnn",
+    "plugins/poincare": "initkit-poincare",
+}
 HEAVY = {"initkit-gnn": "torch_geometric"}
 
 pytestmark = pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Hyperbolic layers of libraries that are on no package index, written small: names, shapes and arithmetic are theirs."""
+"""Hyperbolic layers of libraries that are on no package index, written small with their names, shapes, arithmetic."""
 
 from __future__ import annotations
 
@@ -11,21 +11,30 @@ from torch.nn import functional
 from initkit_poincare.geometry import concatenation, exp0, log0
 
 
-def distances(x: Tensor, z: Tensor, r: Tensor | None, c: Tensor, *, old: bool = False) -> Tensor:
-    """Signed distances to hyperplanes (HNN++, equation 6); ``old`` with λ = 2(1 - c‖x‖²)."""
+def distances(
+    x: Tensor, z: Tensor, r: Tensor | None, c: Tensor, *, old: bool = False, length: Tensor | None = None
+) -> Tensor:
+    """Signed distances to hyperplanes (HNN++, equation 6); ``old`` with λ = 2(1 - c‖x‖²).
+
+    ``length`` takes z as directions of that length, as weight-normalised layers have them.
+    """
     room = 1 - c * x.square().sum(-1, keepdim=True)
     conformal = 2 * room if old else 2 / room
-    length = z.norm(dim=0).clamp_min(1e-15)
+    if length is None:
+        length = z.norm(dim=0).clamp_min(1e-15)
+        z = z / length
     root = c.sqrt()
-    inner = root * conformal * (x @ z) / length
+    inner = root * conformal * (x @ z)
     if r is not None:
         inner = inner * torch.cosh(2 * root * r) - (conformal - 1) * torch.sinh(2 * root * r)
     return 2 * length / root * torch.asinh(inner)
 
 
-def fully_connected(x: Tensor, z: Tensor, r: Tensor | None, c: Tensor, *, old: bool = False) -> Tensor:
+def fully_connected(
+    x: Tensor, z: Tensor, r: Tensor | None, c: Tensor, *, old: bool = False, length: Tensor | None = None
+) -> Tensor:
     """The linear layer of HNN++."""
-    w = torch.sinh(c.sqrt() * distances(x, z, r, c, old=old)) / c.sqrt()
+    w = torch.sinh(c.sqrt() * distances(x, z, r, c, old=old, length=length)) / c.sqrt()
     return w / (1 + torch.sqrt(1 + c * w.square().sum(-1, keepdim=True)))
 
 
@@ -89,8 +98,8 @@ class NormedLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(m))
 
     def forward(self, x: Tensor) -> Tensor:
-        z = self.weight_g * self.weight_v / self.weight_v.norm(dim=0).clamp_min(1e-15)
-        return fully_connected(x, z, self.bias, self.ball.c.to(x.dtype))
+        z = self.weight_v / self.weight_v.norm(dim=0).clamp_min(1e-15)
+        return fully_connected(x, z, self.bias, self.ball.c.to(x.dtype), length=self.weight_g)
 
 
 class PoincareConcatLinear(nn.Module):
@@ -106,8 +115,8 @@ class PoincareConcatLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         c = self.ball.c.to(x.dtype)
         v = log0(x, float(c)).flatten(-2) * concatenation(self.in_dim, self.in_stacks)
-        z = self.weight_g * self.weight_v / self.weight_v.norm(dim=0).clamp_min(1e-15)
-        return fully_connected(exp0(v, float(c)), z, self.bias, c)
+        z = self.weight_v / self.weight_v.norm(dim=0).clamp_min(1e-15)
+        return fully_connected(exp0(v, float(c)), z, self.bias, c, length=self.weight_g)
 
 
 class PoincareConvTBC(nn.Module):
@@ -127,8 +136,8 @@ class PoincareConvTBC(nn.Module):
         v = functional.pad(v, (0, 0, 0, 0, self.padding, self.padding))
         steps = len(v) - self.kernel_size + 1
         patches = torch.cat([v[k : k + steps] for k in range(self.kernel_size)], dim=-1)
-        z = self.weight_g * self.weight_v / self.weight_v.norm(dim=0).clamp_min(1e-15)
-        return fully_connected(exp0(patches, float(c)), z, self.bias, c)
+        z = self.weight_v / self.weight_v.norm(dim=0).clamp_min(1e-15)
+        return fully_connected(exp0(patches, float(c)), z, self.bias, c, length=self.weight_g)
 
 
 class UnidirectionalPoincareMLR(nn.Module):
@@ -142,8 +151,8 @@ class UnidirectionalPoincareMLR(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_outcome))
 
     def forward(self, x: Tensor) -> Tensor:
-        z = self.weight_g * self.weight_v / self.weight_v.norm(dim=0).clamp_min(1e-15)
-        return distances(x, z, self.bias, self.ball.c.to(x.dtype))
+        z = self.weight_v / self.weight_v.norm(dim=0).clamp_min(1e-15)
+        return distances(x, z, self.bias, self.ball.c.to(x.dtype), length=self.weight_g)
 
 
 class MobiusLinear(nn.Linear):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from initkit_poincare.distortion import Distortion, measured
-    from initkit_poincare.planning import largest_scale, largest_radius, scale_for
+    from initkit_poincare.planning import largest_radius, largest_scale, scale_for
     from initkit_poincare.tree_embedding import embed_tree
     from initkit_poincare.trees import Tree
 

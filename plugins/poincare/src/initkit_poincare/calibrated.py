@@ -32,13 +32,17 @@ class Calibrated(LayerRecipe):
     Starts each layer from one of the other recipes. Then, in the order of execution and with the layers before it done,
     finds the gain γ of its matrix for which mean ρ(out) = mean ρ(in) on the batch: ρ̄_out grows with γ, so its
     logarithm is bisected, helped by secants, on [10⁻³, 10³]. For convolutions, tall layers, layers with activations
-    inside, and code whose own scales are off. Where the radius that comes in lies beyond 0.95 of the projection boundary
-    that is the target, with a warning.
+    inside, and code whose own scales are off. Where the radius that comes in lies beyond 0.95 of the projection
+    boundary that is the target, with a warning.
+
+    ``keep="network"`` takes the radius that comes into the first layer as every layer's target: that makes up for what
+    activations between the layers take away.
 
     Args:
         start: ``identity``, ``orthogonal`` or ``variance``, as those recipes do.
         kernel: of convolutions, see ``poincare/identity``.
-        tolerance: on ρ̄_out/ρ̄_in.
+        keep: the radius that comes into each ``layer``, or into the ``network``.
+        tolerance: on ρ̄_out over its target.
         max_tries: calls of one layer at most.
 
     Source: our recipe, after Mishkin, Matas, All you need is a good init, ICLR 2016, for the layers of van Spengler,
@@ -50,6 +54,7 @@ class Calibrated(LayerRecipe):
 
     start: Start = "identity"
     kernel: Kernel = "dirac"
+    keep: Literal["layer", "network"] = "layer"
     tolerance: Annotated[float, Gt(0), Le(1)] = 1e-3
     max_tries: Annotated[int, Ge(2)] = 40
 
@@ -74,7 +79,7 @@ class Calibrated(LayerRecipe):
 
         def run(ctx: JobContext) -> dict[str, torch.Tensor]:
             starts = {layer.name: self._start(ctx, layer) for layer in layers}
-            return Calibration(self.id, layers, starts, inputs, ctx, self.tolerance, self.max_tries).run()
+            return Calibration(self, layers, starts, inputs, ctx).run()
 
         job = Job("calibrate", run, f"scales {len(layers)} layers on the batch: mean radius out = in")
         yield job

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -16,6 +16,9 @@ from initkit_poincare.layers import Layer
 from initkit_poincare.radii import Gauge, dtype_of
 from initkit_poincare.substitute import substituted
 
+if TYPE_CHECKING:
+    from initkit_poincare.calibrated import Calibrated
+
 LOWEST, HIGHEST = 1e-3, 1e3
 SHARE = 0.95
 """Share of the projection boundary's radius beyond which no target lies."""
@@ -25,29 +28,25 @@ class Calibration:
     """Calibrates layers in the order of execution.
 
     Args:
-        recipe: its id, for messages.
+        options: the recipe.
         layers: to calibrate.
         starts: tensors that each layer starts from, by layer and full name.
         inputs: what the model is called with.
         ctx: of the job.
-        tolerance: on ρ̄_out/target.
-        most: calls of one layer.
     """
 
     def __init__(
         self,
-        recipe: str,
+        options: Calibrated,
         layers: Sequence[Layer],
         starts: Mapping[str, dict[str, torch.Tensor]],
         inputs: Any,
         ctx: JobContext,
-        tolerance: float,
-        most: int,
     ) -> None:
-        self._recipe, self._layers, self._ctx = recipe, layers, ctx
+        self._options, self._recipe, self._layers, self._ctx = options, options.id, layers, ctx
         self._inputs = Inputs.of(inputs, ctx.device)
         self._tensors = {name: tensor for one in starts.values() for name, tensor in one.items()}
-        self._tolerance, self._most = tolerance, most
+        self._first: float | None = None
         self._rows: list[dict[str, Any]] = []
 
     def run(self) -> dict[str, torch.Tensor]:
@@ -86,10 +85,12 @@ class Calibration:
         if not 0 < came < math.inf:
             what = "0 for every point" if came == 0 else "not finite: points lie on or beyond the sphere"
             raise CommitError(f"{self._recipe}: the radius that comes into {layer.label} is {what}; check the inputs")
-        target = min(came, SHARE * gauge.largest(dtype_of(out)))
-        if target < came:
+        self._first = came if self._first is None else self._first
+        wanted = came if self._options.keep == "layer" else self._first
+        target = min(wanted, SHARE * gauge.largest(dtype_of(out)))
+        if target < wanted:
             warnings.warn(
-                f"{self._recipe}: points come into {layer.label} at mean radius {came:.4g}, near the projection boundary; "
+                f"{self._recipe}: mean radius {wanted:.4g} is wanted of {layer.label}, near the projection boundary; "
                 f"{target:.4g} is the target there",
                 stacklevel=2,
             )
@@ -123,7 +124,10 @@ class Calibration:
         at, gamma, (size, out) = 0.0, 1.0, first
         before, tries = size, 1
         last: tuple[float, float] | None = None
-        while not (math.isfinite(size) and abs(size / target - 1) < self._tolerance) and tries < self._most:
+        while (
+            not (math.isfinite(size) and abs(size / target - 1) < self._options.tolerance)
+            and tries < self._options.max_tries
+        ):
             if not size > 0:
                 raise CommitError(f"{self._recipe}: {layer.label} puts every point at the origin (a dead layer)")
             error = math.log(size / target) if math.isfinite(size) else math.inf
@@ -136,9 +140,10 @@ class Calibration:
             gamma = float(f"{math.exp(at):.7g}")
             size, out = evaluated(gamma)
             tries += 1
-        if not (math.isfinite(size) and abs(size / target - 1) < self._tolerance):
+        if not (math.isfinite(size) and abs(size / target - 1) < self._options.tolerance):
             raise CommitError(
-                f"{self._recipe}: {layer.label} reaches mean radius {size:.4g} after {tries} calls, {target:.4g} was wanted; "
+                f"{self._recipe}: {layer.label} reaches mean radius {size:.4g} after {tries} calls, not "
+                f"{target:.4g}; "
                 "does it normalise its own output?"
             )
         return gamma, before, size, out, tries

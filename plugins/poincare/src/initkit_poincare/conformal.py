@@ -63,8 +63,8 @@ def refuse_old(layers: list[Layer], recipe: str) -> None:
             raise PlanError(
                 f"recipe {recipe}, {layer.label}: it computes with λ = 2(1 - c‖x‖²) in place of 2/(1 - c‖x‖²), as the "
                 "released Poincaré ResNet code does, so no weights make it an isometry (radius 4.0 becomes 0.14 in one "
-                "layer); correct that line (hypll has it right since 2023-09), or keep the radius by measuring it, with "
-                "poincare/calibrated"
+                "layer); correct that line (hypll has it right since 2023-09), or keep the radius by measuring it, "
+                "with poincare/calibrated"
             )
 
 

@@ -62,7 +62,7 @@ def curvature_of(manifold: Any, where: str) -> Curvature:
         value = value() if callable(value) else value
         if value is None:
             value = -manifold.k
-    raws = [p for p in manifold.parameters()] if isinstance(manifold, nn.Module) else []
+    raws = list(manifold.parameters()) if isinstance(manifold, nn.Module) else []
     if isinstance(value, torch.Tensor) and value.is_meta:
         raise PlanError(f"{where}: its curvature is on the meta device and holds no number; materialise it first")
     c = checked(float(value), where)
@@ -78,9 +78,7 @@ def checked(c: float, where: str) -> float:
         PlanError: c is not positive and finite.
     """
     if not (math.isfinite(c) and c > 0):
-        raise PlanError(
-            f"{where}: its curvature is c = {c:g}; a Poincaré ball of curvature -c needs c > 0 and finite"
-        )
+        raise PlanError(f"{where}: its curvature is c = {c:g}; a Poincaré ball of curvature -c needs c > 0 and finite")
     return c
 
 

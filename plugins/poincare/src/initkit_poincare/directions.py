@@ -92,6 +92,6 @@ def _optimised(count: int, dim: int, seed: int, device: str) -> Floats:
             loss = torch.logsumexp(sharp * cosines.reshape(-1), 0) / sharp
             optimiser.param_groups[0]["lr"] = 0.1 * (1 - step / STEPS) + 1e-3
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
     return np.asarray(best.cpu().numpy())

@@ -47,8 +47,8 @@ class TableRecipe(Recipe):
 class EmbeddingUniform(TableRecipe):
     """Poincaré embeddings that start in a tiny cube about the origin.
 
-    Each coordinate is uniform in ±r/√c, r = 10⁻³ in the paper and 10⁻⁴ in its code, which both take c = 1. A padding row
-    is the origin.
+    Each coordinate is uniform in ±r/√c, r = 10⁻³ in the paper and 10⁻⁴ in its code, which both take c = 1. A padding
+    row is the origin.
 
     Args:
         bound: r as the ``paper`` has it or as its ``code`` does.

@@ -11,12 +11,11 @@ import math
 import torch
 from torch import Tensor
 
-TINY = 1e-300
-
 
 def norms(x: Tensor, dim: int = -1) -> Tensor:
     """Euclidean norms with that dimension kept, never 0."""
-    return x.norm(dim=dim, keepdim=True).clamp_min(TINY)
+    found: Tensor = x.norm(dim=dim, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
+    return found
 
 
 def exp0(v: Tensor, c: float, dim: int = -1) -> Tensor:

@@ -61,4 +61,6 @@ class HnnPlusPlus(GyroplaneRecipe):
         std = (2 * layer.n * layer.m / split) ** -0.5
         factor = math.sqrt(2 * split / layer.n)
         parts = f", split into {split}" if split > 1 else ""
-        return Normal(std), f"std = (2·in·out)^-½ = {std:.4g}: radius times {factor:.3g}, in {layer.n}, out {layer.m}{parts}"
+        return Normal(
+            std
+        ), f"std = (2·in·out)^-½ = {std:.4g}: radius times {factor:.3g}, in {layer.n}, out {layer.m}{parts}"

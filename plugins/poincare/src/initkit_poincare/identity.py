@@ -34,8 +34,8 @@ class Identity(GyroplaneRecipe):
     both parts; columns of zeros get length 0 and a random direction, since a direction of zeros could never learn.
 
     Args:
-        kernel: of convolutions: ``dirac`` puts 1/(2r) I at the centre tap (keeps the radius to first order), ``dirac_half``
-            ½ I (keeps directions, contracts by r), ``mean`` 1/(2k) I at all k² taps.
+        kernel: of convolutions: ``dirac`` puts 1/(2r) I at the centre tap (keeps the radius to first order),
+            ``dirac_half`` ½ I (keeps directions, contracts by r), ``mean`` 1/(2k) I at all k² taps.
 
     Source: van Spengler, Berkhout, Mettes, Poincaré ResNet, ICCV 2023 (arXiv 2303.14027); convolutions and n > m are
     our rules, see the page.

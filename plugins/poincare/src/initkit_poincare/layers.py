@@ -144,8 +144,8 @@ def _linear(name: str, module: nn.Module, ball: Any) -> Layer:
 
 def _conv(name: str, module: nn.Module, ball: Any) -> Layer:
     n, m = _matrix(name, module, "weights")
-    taps = getattr(module, "kernel_dims", None) or module.kernel_size
-    taps = tuple(int(k) for k in taps) if isinstance(taps, (tuple, list)) else (int(taps), int(taps))
+    sides: Any = getattr(module, "kernel_dims", None) or module.kernel_size
+    taps = tuple(int(k) for k in sides) if isinstance(sides, (tuple, list)) else (int(sides), int(sides))
     channels = int(module.in_channels)  # type: ignore[arg-type]
     said = (channels * math.prod(taps), int(module.out_channels))  # type: ignore[arg-type]
     _agree(name, module, "weights", (n, m), said, "(kernel volume · in_channels, out_channels)")
@@ -159,7 +159,8 @@ def _weight_normalised(name: str, module: nn.Module, ball: Any) -> Layer:
     if gain != (m,):
         raise PlanError(f"{_where(name, module)}: weight_g has shape {gain}, weight_v ({n}, {m}) asks for ({m},)")
     kind: Kind = "linear"
-    channels, taps = n, ()
+    channels = n
+    taps: tuple[int, ...] = ()
     if hasattr(module, "num_outcome"):
         kind = "classifier"
         _agree(name, module, "weight_v", (n, m), (module.feat_dim, module.num_outcome), "(feat_dim, num_outcome)")
@@ -222,7 +223,9 @@ def _lorentz_conv(name: str, module: nn.Module, kernel: nn.Module) -> Layer:
 def _matrix(name: str, module: nn.Module, attribute: str) -> tuple[int, int]:
     shape = tuple(module._parameters[attribute].shape)  # type: ignore[union-attr]
     if len(shape) != 2 or min(shape) < 1:
-        raise PlanError(f"{_where(name, module)}: {attribute} has shape {shape}, a matrix with no empty side is expected")
+        raise PlanError(
+            f"{_where(name, module)}: {attribute} has shape {shape}, a matrix with no empty side is expected"
+        )
     return int(shape[0]), int(shape[1])
 
 

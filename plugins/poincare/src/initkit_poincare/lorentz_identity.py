@@ -23,9 +23,9 @@ from initkit_poincare.substitute import substituted
 class LorentzIdentity(LayerRecipe):
     """Lorentz layers that start as the identity on space coordinates.
 
-    The layer computes y_space = (W x)_1.. and time anew from it: W = [0 0; 0 I] (out, in), padded with zeros where more go
-    out than come in, √((in-1)/(out-1)) times orthonormal rows where fewer do; offsets 0. An exact isometry without the
-    layer's own normalisation. With ``normalize=True`` the radius is set by ``scale`` and a sigmoid of the time row,
+    The layer computes y_space = (W x)_1.. and time anew from it: W = [0 0; 0 I] (out, in), padded with zeros where more
+    go out than come in, √((in-1)/(out-1)) times orthonormal rows where fewer do; offsets 0. An exact isometry without
+    the layer's own normalisation. With ``normalize=True`` the radius is set by ``scale`` and a sigmoid of the time row,
     so that only directions are kept; the recipe says so. A convolution gets this at its centre tap, which is found by
     sending an image with one bright pixel through the layer.
 

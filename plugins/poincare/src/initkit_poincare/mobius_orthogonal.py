@@ -45,7 +45,11 @@ class MobiusOrthogonal(LayerRecipe):
         for layer in find_layers(model, self.kinds):
             exact = layer.m >= layer.n
             gain = 1.0 if exact else math.sqrt(layer.n / layer.m)
-            why = "W with orthonormal columns: an exact isometry" if exact else f"√(in/out) = {gain:.4g} times orthonormal rows"
+            why = (
+                "W with orthonormal columns: an exact isometry"
+                if exact
+                else f"√(in/out) = {gain:.4g} times orthonormal rows"
+            )
             yield Fill(layer.weight, Orthogonal(gain), why=why)
             if layer.bias is not None:
                 yield Fill(layer.bias, Constant(0.0), why="the origin")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from annotated_types import Gt
 
 from initkit_poincare.identity import POINCARE_RESNET
 from initkit_poincare.layers import Layer
@@ -21,6 +23,7 @@ class Orthogonal(GyroplaneRecipe):
 
     Args:
         kernel: of convolutions, see ``poincare/identity``.
+        gain: 1 keeps the radius; √2 makes up, near the origin, for a ReLU before the layer, which halves squares.
 
     Source: our extension of van Spengler, Berkhout, Mettes, Poincaré ResNet, ICCV 2023 (arXiv 2303.14027).
     """
@@ -28,10 +31,11 @@ class Orthogonal(GyroplaneRecipe):
     bibtex: ClassVar[str] = POINCARE_RESNET
 
     kernel: Kernel = "dirac"
+    gain: Annotated[float, Gt(0)] = 1.0
 
     def rule(self, layer: Layer) -> Rule:
         """½ of an orthogonal matrix, by shape."""
-        return isometry(layer, self.kernel, mixed=True)
+        return isometry(layer, self.kernel, mixed=True, gain=self.gain)
 
     def empty(self, layer: Layer) -> bool:
         """A wide layer has columns of zeros."""

@@ -110,7 +110,7 @@ class UnitColumns(Draw):
     """The columns of another draw, each divided by its length; a column of zeros becomes a random direction.
 
     The directions of a weight-normalised layer, whose lengths are :class:`ColumnLengths` of the same draw. A column
-    of zeros would leave both gradients at exactly 0 for ever.
+    of zeros with length 0 would leave both gradients at exactly 0 for ever.
 
     Args:
         draw: of the effective matrix (n, m).

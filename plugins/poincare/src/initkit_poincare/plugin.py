@@ -92,8 +92,12 @@ def initkit_probes() -> list[Probe]:
     """Radius by depth, points on the clamp, curvature, dead columns."""
     return [
         Probe("radius", "initkit_poincare.probes:radius", "Hyperbolic radius by depth: do points fall to the origin?"),
-        Probe("clamp", "initkit_poincare.probes:clamp", "Share of points that sit on the library's projection boundary."),
-        Probe("curvature", "initkit_poincare.probes:curvature", "The curvature that is really in force on each manifold."),
+        Probe(
+            "clamp", "initkit_poincare.probes:clamp", "Share of points that sit on the library's projection boundary."
+        ),
+        Probe(
+            "curvature", "initkit_poincare.probes:curvature", "The curvature that is really in force on each manifold."
+        ),
         Probe("columns", "initkit_poincare.probes:columns", "Weight-normalised columns that can never learn."),
         Probe("conformal_factor", "initkit_poincare.probes:conformal_factor", "Layers that compute with 2(1 - c|x|²)."),
     ]

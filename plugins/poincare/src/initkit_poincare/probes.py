@@ -64,7 +64,7 @@ def clamp(scene: Scene) -> Iterator[Table | Verdict]:
     Args:
         scene: of a model with tables of points on a ball.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for table in all_tables(scene.model):
         c = curvature_of(table.ball, table.label).c
         points = scene.slots[table.name].read().to(torch.float64)
@@ -103,25 +103,32 @@ def curvature(scene: Scene) -> Iterator[Table | Verdict]:
 
 
 def columns(scene: Scene) -> Iterator[Table | Verdict]:
-    """Yield weight-normalised columns whose direction is zero: both gradients are 0 there for ever.
+    """Yield weight-normalised columns whose direction is zero.
+
+    With length 0 too, both gradients are 0 for ever; with another length the direction's gradient is divided by 10⁻¹⁵.
 
     Args:
         scene: of a model with weight-normalised hyperbolic layers.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for layer in all_layers(scene.model):
         if layer.gain is None:
             continue
-        lengths = scene.slots[layer.weight].read().to(torch.float64).norm(dim=0)
-        rows.append({"layer": layer.name, "columns": layer.m, "dead": int((lengths == 0).sum())})
+        empty = scene.slots[layer.weight].read().to(torch.float64).norm(dim=0) == 0
+        dead = empty & (scene.slots[layer.gain].read() == 0)
+        rows.append({"layer": layer.name, "columns": layer.m, "empty": int(empty.sum()), "dead": int(dead.sum())})
     if not rows:
         return
-    yield Table("columns", rows, words="columns of weight_v that are zero", compare=("dead",))
+    yield Table("columns", rows, words="columns of weight_v that are zero", compare=("empty", "dead"))
     for row in rows:
-        if row["dead"]:
-            words = f"{row['dead']} of {row['columns']} directions are zero: neither weight_v nor weight_g ever gets a gradient"
+        dead, unstable = row["dead"], row["empty"] - row["dead"]
+        if dead:
+            words = f"{dead} of {row['columns']} columns are dead: direction and length are zero and get no gradient"
             yield Verdict("FAIL", words, str(row["layer"]))
-    if not any(row["dead"] for row in rows):
+        if unstable:
+            words = f"{unstable} of {row['columns']} directions are zero: their gradients are divided by 1e-15"
+            yield Verdict("FAIL", words, str(row["layer"]))
+    if not any(row["empty"] for row in rows):
         yield Verdict("PASS", "every weight-normalised column can learn")
 
 

@@ -59,7 +59,8 @@ class Gauge:
         tensor, dim = _tensor(value, self.dim)
         x = tensor.detach().to(torch.float64)
         if self.space == "tangent":
-            return 2 * x.norm(dim=dim).reshape(-1)
+            found: Tensor = 2 * x.norm(dim=dim).reshape(-1)
+            return found
         if self.space == "lorentz":
             space = x.narrow(dim, 1, x.shape[dim] - 1).norm(dim=dim)
             return (torch.asinh(math.sqrt(self.c) * space) / math.sqrt(self.c)).reshape(-1)

@@ -63,7 +63,12 @@ def table(recipe: str, layers: Sequence[Layer]) -> Job:
     def note(ctx: JobContext) -> dict[str, torch.Tensor]:
         rows = []
         for layer in layers:
-            row: dict[str, Any] = {"layer": layer.name, "type": type(layer.module).__name__, "in": layer.n, "out": layer.m}
+            row: dict[str, Any] = {
+                "layer": layer.name,
+                "type": type(layer.module).__name__,
+                "in": layer.n,
+                "out": layer.m,
+            }
             if layer.taps:
                 row["concatenation"] = round(layer.beta_factor, 7)
             curvature = _curvature(layer)

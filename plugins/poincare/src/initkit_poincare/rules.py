@@ -1,8 +1,8 @@
 """The matrices Z of HNN++-type layers that keep the radius, as draws.
 
 Such a layer computes y = w/(1 + √(1 + c‖w‖²)) with w_k = sinh(√c v_k)/√c and
-v_k = (2‖z_k‖/√c) asinh(√c λ_x ⟨x, z_k⟩/‖z_k‖) where the offsets are 0. With ‖z_k‖ = ½ this is w_k = λ_x⟨x, 2z_k⟩, so that
-Z = ½Q gives y = xQ exactly for every orthogonal Q, every c and every x; near the origin y ≈ 2xZ for every Z.
+v_k = (2‖z_k‖/√c) asinh(√c λ_x ⟨x, z_k⟩/‖z_k‖) where the offsets are 0. With ‖z_k‖ = ½ this is w_k = λ_x⟨x, 2z_k⟩, so
+that Z = ½Q gives y = xQ exactly for every orthogonal Q, every c and every x; near the origin y ≈ 2xZ for every Z.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ Kernel = Literal["dirac", "dirac_half", "mean"]
 Rule = tuple[Draw, str]
 
 
-def isometry(layer: Layer, kernel: Kernel, *, mixed: bool) -> Rule:
+def isometry(layer: Layer, kernel: Kernel, *, mixed: bool, gain: float = 1.0) -> Rule:
     """The draw of Z (n, m) that makes a layer an isometry, and why.
 
     Args:
         layer: linear or conv.
         kernel: which taps of a convolution get it, and how large.
         mixed: a random orthogonal matrix in place of the unit matrix.
+        gain: by which the matrix is multiplied besides.
     """
     scale, taps, words = _taps(layer, kernel)
+    scale *= gain
     n, m = layer.channels, layer.m
     if n > m:
         tall = scale * math.sqrt(n / m)
@@ -38,7 +40,7 @@ def isometry(layer: Layer, kernel: Kernel, *, mixed: bool) -> Rule:
     else:
         block = ScaledEye(scale)
         what = f"{scale:.4g}·{'I' if n == m else '[I 0]'}"
-    exact = not layer.taps and n <= m
+    exact = not layer.taps and n <= m and gain == 1
     why = f"{what}{words}{': an exact isometry for every curvature' if exact else ''}"
     if taps is None and (n >= m or not mixed):
         return block, why
@@ -84,4 +86,8 @@ def _taps(layer: Layer, kernel: Kernel) -> tuple[float, list[int] | None, str]:
         tap = tap * side + (side - 1) // 2
     if kernel == "dirac_half":
         return 0.5, [tap], " at the centre tap"
-    return 0.5 / layer.beta_factor, [tap], f" at the centre tap, 1/(2r) for the concatenation's r = {layer.beta_factor:.4g}"
+    return (
+        0.5 / layer.beta_factor,
+        [tap],
+        f" at the centre tap, 1/(2r) for the concatenation's r = {layer.beta_factor:.4g}",
+    )

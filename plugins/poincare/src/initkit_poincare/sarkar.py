@@ -90,9 +90,7 @@ class Sarkar(TableRecipe):
             nodes: the node of each row; None takes whole numbers as rows, other nodes in the order of the edges.
         """
         table = self._table(model)
-        read = Tree.of(
-            tree, root=self.root, cycles=self.cycles, forest=self.forest, forest_gap=self.forest_gap
-        )
+        read = Tree.of(tree, root=self.root, cycles=self.cycles, forest=self.forest, forest_gap=self.forest_gap)
         numbers, rows = _rows(read, table, nodes)
         curvature = table.curvature(self.c)
         tau = self._tau(read, table)
@@ -216,5 +214,7 @@ def _said_rows(tree: Tree, numbers: Ints, nodes: list[Any]) -> Ints:
         place[node] = row
     missing = [tree.nodes[i] for i in numbers if tree.nodes[i] not in place]
     if missing:
-        raise NeedError(f"nodes: {listed(str(node) for node in missing)} of the tree {'have' if len(missing) > 1 else 'has'} no row")
+        raise NeedError(
+            f"nodes: {listed(str(node) for node in missing)} of the tree {'have' if len(missing) > 1 else 'has'} no row"
+        )
     return np.array([place[tree.nodes[i]] for i in numbers], dtype=np.int64)

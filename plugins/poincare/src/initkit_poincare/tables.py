@@ -58,9 +58,7 @@ class Table:
             return Curvature(checked(1.0 if said is None else said, self.label))
         found = curvature_of(self.ball, self.label)
         if said is not None and not math.isclose(said, found.c, rel_tol=1e-4):
-            raise PlanError(
-                f"{self.label}: c={said:g} was said, but its manifold has {found.words}; leave c out, or make the manifold so"
-            )
+            raise PlanError(f"{self.label}: c={said:g} was said, but its manifold has {found.words}; leave c out")
         return found
 
     def clamp(self, said: float | None = None) -> float:
@@ -136,7 +134,7 @@ def _has_manifold(parameter: Any) -> bool:
 
 
 def _has_lorentz(model: Any) -> bool:
-    parameters = model.parameters() if isinstance(model, nn.Module) else []
+    parameters: Any = model.parameters() if isinstance(model, nn.Module) else []
     return any(_has_manifold(p) and is_lorentz(p.manifold) for p in parameters)
 
 

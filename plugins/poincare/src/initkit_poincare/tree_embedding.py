@@ -121,7 +121,7 @@ def _rotation(dim: int, tag: str, seed: int) -> Floats:
 
 
 def _turned(around: Array, upward: Array) -> Array:
-    """Directions s_1.. (g, q, d) after the rotation (d = 2) or reflection that takes s_0 to each of ``upward`` (g, d)."""
+    """Directions s_1.. (g, q, d) after the rotation (d = 2) or reflection from s_0 to each of ``upward`` (g, d)."""
     first, rest = around[0], around[1:]
     if around.shape[1] == 2:
         cosine, sine = upward[:, None, 0], upward[:, None, 1]  # s_0 is (1, 0)

@@ -15,9 +15,9 @@ def load_tree(path: str) -> Any:
     """Read a tree from a file.
 
     Args:
-        path: ``.csv``, ``.tsv`` or ``.txt`` with child, parent and optionally a length on each line (a first line of words
-            child, parent is passed over); ``.json`` with a list of edges, a list of parents or an object child ->
-            parent; ``.npy`` or ``.npz`` (array ``edges`` or ``parents``).
+        path: ``.csv``, ``.tsv`` or ``.txt`` with child, parent and optionally a length on each line (a first line
+            of words child, parent is passed over); ``.json`` with a list of edges, a list of parents or an object
+            child -> parent; ``.npy`` or ``.npz`` (array ``edges`` or ``parents``).
 
     Raises:
         NeedError: it cannot be read.
@@ -63,7 +63,9 @@ def _lines(file: Path) -> list[tuple[Any, ...]]:
         if not rows and [part.lower() for part in parts[:2]] in (["child", "parent"], ["id1", "id2"]):
             continue
         if len(parts) not in (2, 3):
-            raise NeedError(f"tree: line {number} of {file} has {len(parts)} parts; child, parent and a length are expected")
+            raise NeedError(
+                f"tree: line {number} of {file} has {len(parts)} parts; child, parent and a length are expected"
+            )
         try:
             length = (float(parts[2]),) if len(parts) == 3 else ()
         except ValueError:

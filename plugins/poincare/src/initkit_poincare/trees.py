@@ -93,7 +93,7 @@ class Tree:
 
         Args:
             given: pairs (child, parent) or triples with a length; an (E, 2) or (E, 3) array; a parent array (-1 for the
-                root); a mapping child -> parent; a networkx graph (attribute ``weight``); a SciPy sparse matrix; a Tree.
+                root); a mapping child -> parent; a networkx graph (attribute ``weight``); a sparse matrix; a Tree.
             root: a node, ``center`` (the least height) or ``first``.
             cycles: what to do with a graph that is no tree: ``error``; ``first_parent`` keeps each child's first edge
                 (child, parent); ``bfs_tree`` keeps shortest paths from the centre.
@@ -157,8 +157,8 @@ def read_edges(given: Any) -> Edges:
         array = array.T
     if array.ndim != 2 or array.shape[1] not in (2, 3) or not array.size:
         raise NeedError(
-            f"tree: an object of type {type(given).__name__} and shape {array.shape} is no tree; give edges (child, parent) "
-            "with optional lengths, a parent array with -1 at the root, a mapping or a networkx graph"
+            f"tree: an object of type {type(given).__name__} and shape {array.shape} is no tree; give edges (child, "
+            "parent) with optional lengths, a parent array with -1 at the root, a mapping or a networkx graph"
         )
     if np.issubdtype(array.dtype, np.number):
         return _of_numbers(array)
@@ -227,7 +227,7 @@ def _refuse_twice(edges: Edges) -> None:
         at = int(np.argmax(counts > 1))
         a, b = edges.ends[first[at]]
         raise NeedError(
-            f"tree: edge {first[at]} ({edges.nodes[a]}, {edges.nodes[b]}) is given {counts[at]} times; give each edge once"
+            f"tree: edge {first[at]} ({edges.nodes[a]}, {edges.nodes[b]}) is given {counts[at]} times; once is enough"
         )
 
 
@@ -252,7 +252,7 @@ def _one_piece(edges: Edges, forest: Forest, gap: float, notes: list[str], *, cy
     firsts = [int(np.argmax(piece == i)) for i in range(min(count, 3))]
     if forest == "error":
         raise NeedError(
-            f"tree: it is a forest of {count} trees (with {listed(str(edges.nodes[i]) for i in firsts)} in different ones); "
+            f"tree: it is a forest of {count} trees ({listed(str(edges.nodes[i]) for i in firsts)} lie apart); "
             'forest="virtual_root" joins them at a node that is added'
         )
     if not cyclic:
@@ -262,7 +262,9 @@ def _one_piece(edges: Edges, forest: Forest, gap: float, notes: list[str], *, cy
     more = np.stack([np.array(centres), np.full(count, joint)], axis=1)
     notes.append(f"{count} trees are joined at a virtual root by edges of length {gap:g}")
     return Edges(
-        (*edges.nodes, VIRTUAL), np.concatenate([edges.ends, more]), np.concatenate([edges.lengths, np.full(count, gap)])
+        (*edges.nodes, VIRTUAL),
+        np.concatenate([edges.ends, more]),
+        np.concatenate([edges.lengths, np.full(count, gap)]),
     )
 
 
@@ -276,8 +278,8 @@ def _spanning(edges: Edges, notes: list[str]) -> Edges:
     both = matrix.maximum(matrix.T).tocsr()
     lengths = np.asarray(both[children, parents]).ravel()
     notes.append(
-        f"the graph has {len(edges.ends)} edges, a tree {len(children)}: {len(edges.ends) - len(children)} are not embedded, "
-        "distances are those of a breadth-first tree"
+        f"the graph has {len(edges.ends)} edges, a tree {len(children)}: {len(edges.ends) - len(children)} are not "
+        "embedded, distances are those of a breadth-first tree"
     )
     return Edges(edges.nodes, np.stack([children, parents], axis=1).astype(np.int64), lengths)
 
@@ -300,7 +302,7 @@ def _refuse_cycles(edges: Edges) -> None:
         if x == y:
             raise NeedError(
                 f"tree: edge {i} ({edges.nodes[a]}, {edges.nodes[b]}) closes a cycle; "
-                'cycles="first_parent" keeps each child\'s first parent, cycles="bfs_tree" shortest paths from the centre'
+                'cycles="first_parent" keeps each node\'s first parent, cycles="bfs_tree" paths from the centre'
             )
         above[x] = y
 

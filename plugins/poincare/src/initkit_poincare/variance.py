@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from annotated_types import Gt
 
 from initkit import Normal
 from initkit_poincare.hnnpp import HNNPP
@@ -20,13 +22,19 @@ class Variance(GyroplaneRecipe):
     Near the origin a layer computes y ≈ 2xZ, so that E‖y‖² = 4 m σ²‖x‖²: σ = 1/(2√m) keeps it. Products of independent
     normal matrices still lose length with depth where layers are narrow; ``poincare/orthogonal`` does not.
 
+    Args:
+        gain: 1 keeps the radius; √2 makes up, near the origin, for a ReLU before the layer, which halves squares.
+
     Source: our rule, for the layers of Shimizu, Mukuta, Harada, Hyperbolic Neural Networks++, ICLR 2021
     (arXiv 2006.08210).
     """
 
     bibtex: ClassVar[str] = HNNPP
 
+    gain: Annotated[float, Gt(0)] = 1.0
+
     def rule(self, layer: Layer) -> Rule:
-        """N(0, 1/(4m))."""
-        std = 0.5 / math.sqrt(layer.m)
-        return Normal(std), f"std = 1/(2√out) = {std:.4g}: 4·out·std² = 1 keeps ‖y‖², out {layer.m}"
+        """N(0, gain²/(4m))."""
+        std = 0.5 * self.gain / math.sqrt(layer.m)
+        kept = "1 keeps ‖y‖²" if self.gain == 1 else f"gain² = {self.gain**2:.4g}"
+        return Normal(std), f"std = gain/(2√out) = {std:.4g}: 4·out·std² = {kept}, out {layer.m}"

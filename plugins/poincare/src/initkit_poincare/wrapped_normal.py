@@ -81,8 +81,8 @@ class WrappedNormalPoints(Draw):
 class WrappedNormal(TableRecipe):
     """Points of the ball from a wrapped normal distribution of a chosen centre and radius.
 
-    v ~ N(0, diag σ²) in an orthonormal frame at the centre μ, x = exp_μ(v/λ_μ): the distance of x from μ is ‖v‖ for every
-    curvature. With ``radius`` its mean is that, σ = radius · Γ(d/2)/(√2 Γ((d+1)/2)). Its logarithmic density is
+    v ~ N(0, diag σ²) in an orthonormal frame at the centre μ, x = exp_μ(v/λ_μ): the distance of x from μ is ‖v‖ for
+    every curvature. With ``radius`` its mean is that, σ = radius · Γ(d/2)/(√2 Γ((d+1)/2)). Its logarithmic density is
     log N(v) - (d-1) log(sinh(√c‖v‖)/(√c‖v‖)). For embeddings, and by name for prototypes and hyperplane points.
 
     Args:
