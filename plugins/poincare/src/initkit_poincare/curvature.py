@@ -67,7 +67,9 @@ def curvature_of(manifold: Any, where: str) -> Curvature:
         raise PlanError(f"{where}: its curvature is on the meta device and holds no number; materialise it first")
     c = checked(float(value), where)
     raw = float(raws[0]) if len(raws) == 1 and raws[0].numel() == 1 else None
-    raw = None if raw is None or math.isclose(abs(raw), c, rel_tol=1e-6) else raw
+    # geoopt stores the inverse of softplus, so that c is what its user asked for: the raw number would only confuse.
+    if raw is not None and (hasattr(manifold, "k") or math.isclose(raw, c, rel_tol=1e-6)):
+        raw = None
     return Curvature(c, raw, any(p.requires_grad for p in raws))
 
 

@@ -94,8 +94,7 @@ def curvature(scene: Scene) -> Iterator[Table | Verdict]:
     for name, ball, user in _balls(scene.model):
         found = curvature_of(ball, name or "the model")
         rows.append({"manifold": name, "c": float(f"{found.c:.7g}"), "learnable": found.learnable, "used_by": user})
-        # A curvature that is a module of its own (hypll) holds the number that the user gave.
-        if found.raw is not None and callable(getattr(ball, "c", None)):
+        if found.raw is not None:
             notes.append(Verdict("NOTE", f"the parameter says {found.raw:.5g}, in force is c = {found.c:.5g}", name))
     if rows:
         yield Table("curvature", rows, words="curvature -c in force")

@@ -118,15 +118,15 @@ def all_tables(model: Any, *, plain: bool = False) -> list[Table]:
 def _table(name: str, module: nn.Module, parameter: Any, plain: bool) -> Table | None:
     rows, dim = (int(size) for size in parameter.shape)
     ball = getattr(parameter, "manifold", None) if _has_manifold(parameter) else None
-    embedding = isinstance(module, nn.Embedding) or hasattr(module, "num_embeddings")
-    if ball is None and embedding:
+    looked_up = isinstance(module, nn.Embedding) or hasattr(module, "num_embeddings")
+    if ball is None and looked_up:
         ball = next((b for word in ("ball", "manifold") if is_ball(b := getattr(module, word, None))), None)
     if not is_ball(ball):
-        if not (plain and embedding and ball is None):
+        if not (plain and looked_up and ball is None):
             return None
         ball = None
-    padding = getattr(module, "padding_idx", None) if embedding else None
-    return Table(name, rows, dim, inner(parameter).dtype, ball, padding, embedding)
+    padding = getattr(module, "padding_idx", None) if looked_up else None
+    return Table(name, rows, dim, inner(parameter).dtype, ball, padding, not hasattr(module, "num_planes"))
 
 
 def _has_manifold(parameter: Any) -> bool:
