@@ -211,10 +211,11 @@ class LorentzConv2d(nn.Module):
         self.linearized_kernel = LorentzFullyConnected(manifold, (n - 1) * k * k + 1, m, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        k = self.manifold.k
+        curvature = self.manifold.k
         taps = self.kernel_size[0] * self.kernel_size[1]
         patches = functional.unfold(x.permute(0, 3, 1, 2), self.kernel_size, padding=self.padding).transpose(1, 2)
-        time = patches[..., :taps].clamp(min=float(k.sqrt()))
-        time = (time.square().sum(-1, keepdim=True) - (taps - 1) * k).sqrt()
+        time = patches[..., :taps].clamp(min=float(curvature.sqrt()))
+        time = (time.square().sum(-1, keepdim=True) - (taps - 1) * curvature).sqrt()
         space = patches[..., taps:].unflatten(-1, (self.in_channels - 1, taps)).transpose(-1, -2).flatten(-2)
-        return self.linearized_kernel(torch.cat([time, space], dim=-1)).reshape(*x.shape[:3], self.out_channels)
+        sides = [side + 2 * self.padding - k + 1 for side, k in zip(x.shape[1:3], self.kernel_size, strict=True)]
+        return self.linearized_kernel(torch.cat([time, space], dim=-1)).reshape(len(x), *sides, self.out_channels)

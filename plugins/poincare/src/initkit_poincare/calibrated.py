@@ -11,15 +11,15 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import nn
 
-from initkit import Constant, Draw, Fill, Item, Job, JobContext, Orthogonal
+from initkit import Constant, Fill, Item, Job, JobContext, Orthogonal
 from initkit_poincare.calibration import Calibration
 from initkit_poincare.conformal import conformal_factor
 from initkit_poincare.identity import POINCARE_RESNET
 from initkit_poincare.layers import GYROPLANE, Kind, Layer, find_layers
 from initkit_poincare.lorentz_identity import centre_columns, lorentz_block
-from initkit_poincare.placing import ColumnLengths, Placed, ScaledEye, UnitColumns
+from initkit_poincare.placing import Placed, ScaledEye
 from initkit_poincare.recipe import LayerRecipe
-from initkit_poincare.rules import Kernel, has_empty_columns, isometry
+from initkit_poincare.rules import Kernel, Rule, directions, isometry, lengths
 from initkit_poincare.variance import Variance
 
 Start = Literal["identity", "orthogonal", "variance"]
@@ -89,22 +89,22 @@ class Calibrated(LayerRecipe):
                 yield Fill(layer.gain, job[layer.gain], why=f"lengths of {self.start}, scaled likewise")
 
     def _start(self, ctx: JobContext, layer: Layer) -> dict[str, torch.Tensor]:
-        draw = self.draw(layer)
+        rule = self.rule(layer)
         if layer.gain is None:
-            return {layer.weight: ctx.sample(draw, layer.weight)}
-        empty = self.start != "variance" and has_empty_columns(layer)
+            return {layer.weight: ctx.sample(rule.draw, layer.weight)}
         return {
-            layer.weight: ctx.sample(UnitColumns(draw, empty), layer.weight),
-            layer.gain: ctx.sample(ColumnLengths(draw, layer.n, layer.weight), layer.gain),
+            layer.weight: ctx.sample(directions(layer, rule), layer.weight),
+            layer.gain: ctx.sample(lengths(layer, rule), layer.gain),
         }
 
-    def draw(self, layer: Layer) -> Draw:
-        """The draw that a layer starts from."""
+    def rule(self, layer: Layer) -> Rule:
+        """What a layer starts from."""
         if layer.kind == "mobius":
-            return Orthogonal() if self.start != "identity" else ScaledEye(1.0)
+            return Rule(ScaledEye(1.0) if self.start == "identity" else Orthogonal(), self.start)
         if layer.kind in ("lorentz", "lorentz_conv"):
-            block, _ = lorentz_block(layer)
-            return Placed(block, [slice(1, None)], centre_columns(layer) if layer.taps else slice(1, None))
+            block, why = lorentz_block(layer)
+            columns = centre_columns(layer) if layer.taps else slice(1, None)
+            return Rule(Placed(block, [slice(1, None)], columns), why)
         if self.start == "variance":
-            return Variance().rule(layer)[0]
-        return isometry(layer, self.kernel, mixed=self.start == "orthogonal")[0]
+            return Variance().rule(layer)
+        return isometry(layer, self.kernel, mixed=self.start == "orthogonal")

@@ -181,4 +181,5 @@ def score(model: PoincareEmbedding) -> float:
 
 def optimizer(model: PoincareEmbedding) -> torch.optim.Optimizer:
     """Riemannian gradient descent, which keeps points in the ball."""
-    return geoopt.optim.RiemannianSGD(model.parameters(), lr=0.3)
+    found: torch.optim.Optimizer = geoopt.optim.RiemannianSGD(model.parameters(), lr=0.3)
+    return found

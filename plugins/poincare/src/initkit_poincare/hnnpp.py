@@ -55,12 +55,11 @@ class HnnPlusPlus(GyroplaneRecipe):
         if layer.kind == "classifier":
             c = curvature_of(layer.ball, layer.label).c
             std = layer.n**-0.5 / math.sqrt(c)
-            return Normal(std), f"std = n^-½/√c = {std:.4g}: n {layer.n}, c {c:.5g}"
+            return Rule(Normal(std), f"std = n^-½/√c = {std:.4g}: n {layer.n}, c {c:.5g}")
         module: Any = layer.module
         split = int(getattr(module, "out_split", 1))
         std = (2 * layer.n * layer.m / split) ** -0.5
         factor = math.sqrt(2 * split / layer.n)
         parts = f", split into {split}" if split > 1 else ""
-        return Normal(
-            std
-        ), f"std = (2·in·out)^-½ = {std:.4g}: radius times {factor:.3g}, in {layer.n}, out {layer.m}{parts}"
+        why = f"std = (2·in·out)^-½ = {std:.4g}: radius times {factor:.3g}, in {layer.n}, out {layer.m}{parts}"
+        return Rule(Normal(std), why)

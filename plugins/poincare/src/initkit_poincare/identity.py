@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from initkit_poincare.layers import Layer
 from initkit_poincare.recipe import GyroplaneRecipe
-from initkit_poincare.rules import Kernel, Rule, has_empty_columns, isometry
+from initkit_poincare.rules import Kernel, Rule, isometry
 
 POINCARE_RESNET = """@inproceedings{spengler2023poincare,
   title = {Poincar{\\'e} {ResNet}},
@@ -48,7 +48,3 @@ class Identity(GyroplaneRecipe):
     def rule(self, layer: Layer) -> Rule:
         """½ of a unit matrix, by shape."""
         return isometry(layer, self.kernel, mixed=False)
-
-    def empty(self, layer: Layer) -> bool:
-        """A wide layer has columns of zeros."""
-        return has_empty_columns(layer)

@@ -10,7 +10,7 @@ from annotated_types import Gt
 from initkit_poincare.identity import POINCARE_RESNET
 from initkit_poincare.layers import Layer
 from initkit_poincare.recipe import GyroplaneRecipe
-from initkit_poincare.rules import Kernel, Rule, has_empty_columns, isometry
+from initkit_poincare.rules import Kernel, Rule, isometry
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,3 @@ class Orthogonal(GyroplaneRecipe):
     def rule(self, layer: Layer) -> Rule:
         """½ of an orthogonal matrix, by shape."""
         return isometry(layer, self.kernel, mixed=True, gain=self.gain)
-
-    def empty(self, layer: Layer) -> bool:
-        """A wide layer has columns of zeros."""
-        return has_empty_columns(layer)

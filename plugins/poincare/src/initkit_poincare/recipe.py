@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -40,10 +39,6 @@ class GyroplaneRecipe(LayerRecipe):
         """The draw of a layer's Z and why."""
         raise NotImplementedError
 
-    def empty(self, layer: Layer) -> bool:
-        """Whether the rule leaves columns of zeros."""
-        return False
-
     def plan(self, model: nn.Module) -> Iterator[Item]:
         """Yield a fill for each layer's matrix and offsets.
 
@@ -53,7 +48,7 @@ class GyroplaneRecipe(LayerRecipe):
         layers = find_layers(model, self.kinds)
         refuse_old(layers, self.id)
         for layer in layers:
-            yield from fills(layer, self.rule(layer), empty=self.empty(layer))
+            yield from fills(layer, self.rule(layer))
         yield table(self.id, layers)
 
 
@@ -86,9 +81,3 @@ def _curvature(layer: Layer) -> str | None:
         return curvature_of(layer.ball, layer.label).words
     except PlanError:
         return None
-
-
-def warned(recipe: str, notes: Sequence[str]) -> None:
-    """Say what a user should know."""
-    for note in notes:
-        warnings.warn(f"{recipe}: {note}", stacklevel=3)

@@ -8,14 +8,31 @@ that Z = ½Q gives y = xQ exactly for every orthogonal Q, every c and every x; n
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
-from initkit import Constant, Draw, Fill, Item, Orthogonal
+from initkit import Blocks, Constant, Draw, Fill, Item, Orthogonal
 from initkit_poincare.layers import Layer
 from initkit_poincare.placing import ColumnLengths, Placed, ScaledEye, UnitColumns
 
 Kernel = Literal["dirac", "dirac_half", "mean"]
-Rule = tuple[Draw, str]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a layer's Z (n, m) becomes.
+
+    Attributes:
+        draw: of Z.
+        why: in words.
+        length: of its columns, where they are all equally long but for those of zeros; else None.
+        filled: number of columns that are not zeros, where ``length`` is given.
+    """
+
+    draw: Draw
+    why: str
+    length: float | None = None
+    filled: int = 0
 
 
 def isometry(layer: Layer, kernel: Kernel, *, mixed: bool, gain: float = 1.0) -> Rule:
@@ -42,33 +59,37 @@ def isometry(layer: Layer, kernel: Kernel, *, mixed: bool, gain: float = 1.0) ->
         what = f"{scale:.4g}·{'I' if n == m else '[I 0]'}"
     exact = not layer.taps and n <= m and gain == 1
     why = f"{what}{words}{': an exact isometry for every curvature' if exact else ''}"
-    if taps is None and (n >= m or not mixed):
-        return block, why
-    rows = [slice(None)] if taps is None else [layer.rows(tap) for tap in taps]
-    return Placed(block, rows, slice(0, min(n, m))), why
+    length = scale * (math.sqrt(n / m) if n > m else 1.0) * math.sqrt(len(taps or [0]))
+    if taps is not None or (n < m and mixed):
+        rows = [slice(None)] if taps is None else [layer.rows(tap) for tap in taps]
+        block = Placed(block, rows, slice(0, min(n, m)))
+    return Rule(block, why, length, min(n, m))
 
 
-def has_empty_columns(layer: Layer) -> bool:
-    """Whether an isometry leaves columns of zeros: more go out than come in."""
-    return layer.channels < layer.m
+def directions(layer: Layer, rule: Rule) -> Draw:
+    """The draw of weight_v: the directions of Z's columns."""
+    return UnitColumns(rule.draw, rule.length is not None and rule.filled < layer.m)
 
 
-def fills(layer: Layer, rule: Rule, *, empty: bool = False) -> list[Item]:
-    """The items of one layer: its matrix, both parts where it is weight-normalised, and offsets 0.
+def lengths(layer: Layer, rule: Rule) -> Draw:
+    """The draw of weight_g: the lengths of Z's columns."""
+    if rule.length is None:
+        return ColumnLengths(rule.draw, layer.n, layer.weight)
+    if rule.filled == layer.m:
+        return Constant(rule.length)
+    return Blocks([(slice(0, rule.filled), Constant(rule.length)), (slice(rule.filled, None), Constant(0.0))])
 
-    Args:
-        layer: whose tensors are filled.
-        rule: the draw of Z (n, m) and why.
-        empty: whether Z has columns of zeros.
-    """
-    draw, why = rule
+
+def fills(layer: Layer, rule: Rule) -> list[Item]:
+    """The items of one layer: its matrix, both parts where it is weight-normalised, and offsets 0."""
     items: list[Item] = []
     if layer.gain is None:
-        items.append(Fill(layer.weight, draw, why=why))
+        items.append(Fill(layer.weight, rule.draw, why=rule.why))
     else:
+        empty = rule.length is not None and rule.filled < layer.m
         note = "; columns of zeros get a random direction and length 0" if empty else ""
-        items.append(Fill(layer.weight, UnitColumns(draw, empty), why=f"directions of Z = {why}{note}"))
-        items.append(Fill(layer.gain, ColumnLengths(draw, layer.n, layer.weight), why=f"lengths of Z = {why}"))
+        items.append(Fill(layer.weight, directions(layer, rule), why=f"directions of Z: {rule.why}{note}"))
+        items.append(Fill(layer.gain, lengths(layer, rule), why=f"lengths of Z: {rule.why}"))
     if layer.bias is not None:
         items.append(Fill(layer.bias, Constant(0.0), why="hyperplanes through the origin"))
     return items

@@ -37,4 +37,4 @@ class Variance(GyroplaneRecipe):
         """N(0, gain²/(4m))."""
         std = 0.5 * self.gain / math.sqrt(layer.m)
         kept = "1 keeps ‖y‖²" if self.gain == 1 else f"gain² = {self.gain**2:.4g}"
-        return Normal(std), f"std = gain/(2√out) = {std:.4g}: 4·out·std² = {kept}, out {layer.m}"
+        return Rule(Normal(std), f"std = gain/(2√out) = {std:.4g}: 4·out·std² = {kept}, out {layer.m}")
