@@ -38,15 +38,9 @@ def curves() -> Figure:
     ):
         for name, values in found["mean"].items():
             axes.plot(range(1, len(values) + 1), values, color=COLOURS[name], linewidth=2)
-            axes.annotate(
-                name,
-                (len(values), values[-1]),
-                xytext=(4, 0),
-                textcoords="offset points",
-                va="center",
-                color=COLOURS[name],
-                annotation_clip=False,
-            )
+            if axes is panels[-1]:  # the ends are too near each other elsewhere
+                end = (len(values), values[-1])
+                axes.annotate(name, end, xytext=(4, 0), textcoords="offset points", va="center", color=COLOURS[name])
         axes.set_xlim(1, found["steps"])
         axes.set_title(title, loc="left")
         axes.set_xlabel("step")

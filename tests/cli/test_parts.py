@@ -373,6 +373,31 @@ def test_a_second_move_that_fails_undoes_the_first(work, listing, monkeypatch, e
     assert listing() == ["m.report.json", "m.safetensors", "model.py"]
 
 
+def test_a_page_in_another_folder_that_cannot_be_moved_undoes_the_files_before_it(work, listing, monkeypatch):
+    import os
+
+    outputs = Outputs.of("out/m.safetensors", "m", "pages/m.html")
+    outputs.prepare()
+    real = os.replace
+
+    def replace(source: Any, place: Any) -> None:
+        if Path(place).suffix == ".html":
+            raise OSError(28, "No space left on device")
+        real(source, place)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(FileError, match="nothing was written"):
+        outputs.write(_text("tensors"), _text("report"), _text("page"), force=False)
+    outputs.discard()
+    assert listing() == ["model.py"]
+    monkeypatch.undo()
+    os.chdir(work)
+    outputs.prepare()
+    outputs.write(_text("tensors"), _text("report"), _text("page"), force=False)
+    assert listing() == ["model.py", "out", "out/m.report.json", "out/m.safetensors", "pages", "pages/m.html"]
+    assert outputs.fate() == "out/m.safetensors, out/m.report.json and pages/m.html were already written"
+
+
 def test_a_file_that_appears_during_the_work_is_not_overwritten(work):
     outputs = Outputs.of("m.safetensors", "m")
     outputs.check(force=False)

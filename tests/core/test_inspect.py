@@ -468,3 +468,14 @@ class TestProbes:
         assert [row["measure"] for row in found.tables["model"].rows] == ["a", "b"]
         assert found.tables["gnn/model"].rows == [{"measure": "c", "value": None}]
         assert found.number("b") == "inf"
+
+
+def test_a_module_that_bears_two_names_and_a_tensor_in_two_modules_are_left_as_they_were() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+    model[2].weight = model[0].weight
+    model.again = model[4]
+    before = {name: (id(p), p.detach().clone()) for name, p in model.named_parameters()}
+    initkit.inspect(model, torch.randn(8, 4))
+    assert {name: id(p) for name, p in model.named_parameters()} == {name: key for name, (key, _) in before.items()}
+    assert all(torch.equal(p, before[name][1]) for name, p in model.named_parameters())
+    assert all(p.is_contiguous() for p in model.parameters())

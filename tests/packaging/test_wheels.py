@@ -140,3 +140,5 @@ def test_wheels_hold_what_they_should(wheels: dict[str, Path]) -> None:
         assert any(entry.endswith("py.typed") for entry in names), name
         assert any(entry.endswith("LICENSE") for entry in names), name
         assert not any("test" in Path(entry).parts for entry in names), name
+    core = zipfile.ZipFile(wheels["initkit-core"]).namelist()
+    assert {"initkit/page/templates/page.html", "initkit/page/templates/style.css"} <= set(core)
