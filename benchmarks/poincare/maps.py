@@ -1,8 +1,8 @@
 """Radius by depth of Möbius and Lorentz layers, against the starts that their code has.
 
 Möbius: W ⊗ x by geoopt, width 64, 20 layers, points at radius 2: torch's default for linear layers, geoopt's example
-(the identity and uniform noise of 0.001), poincare/mobius_orthogonal. Lorentz: y_space = (Wx)_1.., 64 space coordinates, 20
-layers: uniform ±0.02 as published, torch's default, poincare/lorentz_identity. c = 1, float32.
+(the identity and uniform noise of 0.001), poincare/mobius_orthogonal. Lorentz: y_space = (Wx)_1.., 64 space
+coordinates, 20 layers: uniform ±0.02 as published, torch's default, poincare/lorentz_identity. c = 1, float32.
 """
 
 from __future__ import annotations
