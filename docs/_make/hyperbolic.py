@@ -65,6 +65,16 @@ def plain(label: str) -> str:
     return name(label).replace("`", "").replace("poincare/", "")
 
 
+def made_with(benchmark: str) -> str:
+    """One line: seeds and versions of a benchmark."""
+    found = record.need(AREA, benchmark)
+    seeds, versions = found["seeds"], found["versions"]
+    shown = ", ".join(
+        f"{one} {versions[one]}" for one in ("geoopt", "hypll", "numpy", "python", "torch") if one in versions
+    )
+    return f"Seeds {seeds[0]}–{seeds[-1]}; {shown}." if len(seeds) > 1 else f"Seed {seeds[0]}; {shown}."
+
+
 # Radius by depth.
 
 
@@ -209,7 +219,7 @@ def training() -> Figure:
     axes.set_xlabel("epoch")
     axes.set_ylabel("mean average precision")
     axes.set_title(f"{found['tree']}, {found['settings']['dim']} dimensions", loc="left")
-    axes.legend(frameon=False, loc="center right")
+    axes.legend(frameon=False, loc="lower right")
     return figure
 
 
@@ -260,21 +270,38 @@ def clamp_table() -> str:
 
 
 def disc() -> Figure:
-    """The example's tree in the disc, in two orders of children."""
+    """The example's tree in the disc, in a float32 table and in a float64 one."""
     found = record.need(*DISC)
     figure, panels = pyplot.subplots(1, 2, figsize=(9.6, 5.1), layout="constrained")
-    for axes, row in zip(panels, found["rows"], strict=True):
+    for axes, row in zip(panels, [row for row in found["rows"] if row["points"]], strict=True):
         _draw_disc(axes, found, row)
-        words = "large subtrees apart (default)" if row["children"] == "spread" else "in the order of the list"
-        axes.set_title(f"{words}: MAP {row['map']:.3f}, d_avg {row['d_avg']:.3f}", loc="left")
+        axes.set_title(
+            f"{row['dtype']}: τ = {row['tau']:.3g}, MAP {row['map']:.3f}, d_avg {row['d_avg']:.3f}", loc="left"
+        )
     return figure
+
+
+def disc_table() -> str:
+    """What the disc holds of the example's tree, by dtype and order of children."""
+    lines = [
+        [
+            row["dtype"],
+            f"`{row['children']}`",
+            f"{row['tau']:.4g}",
+            f"{row['d_avg']:.3f}",
+            f"{row['d_wc']:.3g}",
+            f"{row['map']:.3f}",
+        ]
+        for row in record.need(*DISC)["rows"]
+    ]
+    return table(["table", "children", "τ", "d_avg", "d_wc", "MAP"], lines, numbers_from=2)
 
 
 def _draw_disc(axes: Axes, found: Row, row: Row) -> None:
     axes.add_patch(Circle((0, 0), 1, facecolor="#fafafa", edgecolor="#888888", linewidth=0.8))
     points = row["points"]
     branch = _branches(found["parents"], found["levels"])
-    palette = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+    palette = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6b6b6b", "#8c6d31"]
     for node, parent in enumerate(found["parents"]):
         colour = palette[branch[node] % len(palette)]
         if parent >= 0:
