@@ -70,9 +70,10 @@ class PoincareLinear(nn.Module):
 class PoincareConvolution2d(nn.Module):
     """As in the Poincaré ResNet code: ``kernel_size`` is the kernel's volume, rows are channel-major."""
 
-    def __init__(self, n: int, m: int, kernel_dims: tuple[int, int], ball: Ball) -> None:
+    def __init__(self, n: int, m: int, kernel_dims: tuple[int, int], ball: Ball, *, old: bool = False) -> None:
         super().__init__()
         self.in_channels, self.out_channels, self.kernel_dims, self.ball = n, m, kernel_dims, ball
+        self.old = old
         self.kernel_size = kernel_dims[0] * kernel_dims[1]
         self.weights = nn.Parameter(torch.randn(self.kernel_size * n, m) * 0.01)
         self.bias = nn.Parameter(torch.zeros(m))
@@ -83,8 +84,9 @@ class PoincareConvolution2d(nn.Module):
         patches = functional.unfold(
             v * concatenation(self.in_channels, self.kernel_size), self.kernel_dims, padding=padding
         )
-        y = fully_connected(exp0(patches.transpose(1, 2), float(c)), self.weights, self.bias, c)
-        return log0(y, float(c)).transpose(1, 2).reshape(len(v), self.out_channels, *v.shape[2:])
+        y = fully_connected(exp0(patches.transpose(1, 2), float(c)), self.weights, self.bias, c, old=self.old)
+        sides = [side + 2 * (k // 2) - k + 1 for side, k in zip(v.shape[2:], self.kernel_dims, strict=True)]
+        return log0(y, float(c)).transpose(1, 2).reshape(len(v), self.out_channels, *sides)
 
 
 class NormedLinear(nn.Module):

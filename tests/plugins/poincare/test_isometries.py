@@ -354,6 +354,12 @@ def test_the_old_factor_is_refused_and_explained() -> None:
         assert row["radius_after"] == pytest.approx(row["radius_in"], rel=1e-3)
 
 
+def test_old_convolutions_are_refused_too() -> None:
+    layer = layouts.PoincareConvolution2d(4, 4, (3, 3), layouts.Ball(), old=True)
+    with pytest.raises(PlanError, match=r"PoincareConvolution2d, 4 to 4 channels, 3x3\): it computes with λ"):
+        initkit.plan(nn.Sequential(layer), "poincare/identity")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

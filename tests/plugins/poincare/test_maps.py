@@ -40,6 +40,17 @@ def test_mobius_layers_are_isometries(n: int, m: int, c: float) -> None:
     assert "exact isometry" in report["weight"].why
 
 
+def test_default_recipes_of_mobius_and_lorentz_models() -> None:
+    cards = [card for card in initkit.recipes() if card.plugin == "poincare"]
+    for model, first in (
+        (layouts.MobiusLinear(4, 4, layouts.Ball()), "mobius_orthogonal"),
+        (layouts.LorentzFullyConnected(layouts.Hyperboloid(), 4, 4), "lorentz_identity"),
+        (layouts.NormedLinear(4, 4, layouts.Ball()), "identity"),
+        (layouts.UnidirectionalPoincareMLR(4, 4, layouts.Ball()), "hnnpp"),
+    ):
+        assert next(card.name for card in cards if card.claims(model)) == first
+
+
 def test_tall_mobius_layers_keep_the_mean_radius() -> None:
     layer = layouts.MobiusLinear(64, 16, layouts.Ball()).double()
     initkit.apply(layer, "poincare/mobius_orthogonal")

@@ -7,7 +7,7 @@ import poincare_layouts as layouts
 import pytest
 import torch
 from hypll.manifolds.poincare_ball import Curvature, PoincareBall
-from hypll.nn import HEmbedding, HLinear
+from hypll.nn import HConvolution2d, HEmbedding, HLinear
 from hypll.tensors import ManifoldTensor
 from torch import Tensor, nn
 
@@ -102,12 +102,32 @@ def test_columns_that_never_learn() -> None:
 
 
 @pytest.mark.parametrize(("old", "level"), [(True, "FAIL"), (False, "PASS")])
-def test_the_old_factor_is_found(old: bool, level: str) -> None:
-    model = nn.Sequential(layouts.PoincareLinear(5, 5, layouts.Ball(), old=old))
-    before = model[0].z.detach().clone()
-    (verdict,) = initkit.inspect(model, probes=["poincare/conformal_factor"]).verdicts
-    assert verdict.level == level
-    assert torch.equal(model[0].z, before)
+@pytest.mark.parametrize("c", [0.2, 1.0, 3.0])
+def test_the_old_factor_is_found(old: bool, level: str, c: float) -> None:
+    space = layouts.Ball(c, raw=True)
+    for layer in (
+        layouts.PoincareLinear(5, 5, space, old=old),
+        layouts.PoincareLinear(7, 3, space, old=old, bias=False),
+        layouts.PoincareConvolution2d(4, 6, (3, 3), space, old=old),
+        layouts.PoincareConvolution2d(6, 4, (5, 2), space, old=old),
+    ):
+        before = [p.detach().clone() for p in layer.parameters()]
+        (verdict,) = initkit.inspect(nn.Sequential(layer), probes=["poincare/conformal_factor"]).verdicts
+        assert verdict.level == level, verdict
+        assert all(torch.equal(a, b) for a, b in zip(before, layer.parameters(), strict=True))
+
+
+def test_exact_layers_of_every_family_are_known_as_such() -> None:
+    space, manifold = layouts.Ball(), PoincareBall(Curvature(1.0))
+    for layer in (
+        layouts.NormedLinear(4, 6, space),
+        layouts.PoincareConvTBC(4, 6, 3, 1, space),
+        HLinear(6, 4, manifold),
+        HConvolution2d(4, 6, 3, manifold, padding=1),
+        HConvolution2d(6, 4, 2, manifold),
+    ):
+        (verdict,) = initkit.inspect(nn.Sequential(layer), probes=["poincare/conformal_factor"]).verdicts
+        assert verdict.level == "PASS", (type(layer), verdict)
 
 
 def test_other_models_have_nothing_to_measure() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import geoopt
@@ -237,6 +238,34 @@ def test_mammals_like_tree_in_a_float32_table_before_any_training() -> None:
     assert row["map"] == 1.0
     assert row["computed_with"] == "float64"
     assert float(model.points.detach().norm(dim=1).max()) <= (1 - 4e-3)
+
+
+WORDNET = Path("/usr/share/wordnet/data.noun")
+
+
+@pytest.mark.skipif(not WORDNET.is_file(), reason="needs WordNet, Debian's wordnet-base")
+def test_mammals_of_wordnet_in_a_float32_table_before_any_training() -> None:
+    above: dict[str, list[str]] = {}
+    for line in WORDNET.read_text(encoding="latin-1").splitlines():
+        if not line.startswith("  "):
+            words = line.split(" ")
+            at = 4 + 2 * int(words[3], 16)
+            pointers = [words[at + 1 + 4 * i : at + 3 + 4 * i] for i in range(int(words[at]))]
+            above[words[0]] = [target for sign, target in pointers if sign == "@"]
+    inside, size = {"01861778"}, 0
+    while len(inside) > size:
+        size = len(inside)
+        inside |= {node for node, parents in above.items() if inside & set(parents)}
+    edges = [(n, p) for n in above if n in inside and n != "01861778" for p in above[n] if p in inside]
+    tree = Tree.of(edges, cycles="first_parent")
+    assert (len(tree), tree.height, int(tree.degrees.max())) == (1170, 8, 36)
+    model = Points(1170, 40)
+    with pytest.warns(UserWarning, match="1 edges were dropped"):
+        report = initkit.apply(model, "poincare/sarkar", tree=tree)
+    (row,) = report.notes["poincare/sarkar embedding"]
+    assert row["map"] == 1.0
+    assert row["d_avg"] < 0.445
+    assert float(model.points.detach().norm(dim=1).max()) <= 1 - 4e-3
 
 
 def test_rows_by_name_and_rows_to_spare() -> None:

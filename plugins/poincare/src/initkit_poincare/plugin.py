@@ -38,23 +38,6 @@ def initkit_recipes() -> list[Card]:
             bits="machine",
         ),
         Card(
-            "variance",
-            "initkit_poincare.variance:Variance",
-            "Normal weights of variance 1/(4·out) in hyperbolic layers: the radius is kept on average.",
-        ),
-        Card(
-            "calibrated",
-            "initkit_poincare.calibrated:Calibrated",
-            "Radius calibration: scale each hyperbolic layer until the mean radius is what comes in, on a batch.",
-            needs=(INPUTS,),
-            bits="machine",
-        ),
-        Card(
-            "hnnpp",
-            "initkit_poincare.hnnpp:HnnPlusPlus",
-            "The published start of Hyperbolic Neural Networks++: normal weights of variance 1/(2·in·out).",
-        ),
-        Card(
             "mobius_orthogonal",
             "initkit_poincare.mobius_orthogonal:MobiusOrthogonal",
             "Orthogonal weights in Möbius linear layers: an exact isometry without the factor one half.",
@@ -65,6 +48,23 @@ def initkit_recipes() -> list[Card]:
             "initkit_poincare.lorentz_identity:LorentzIdentity",
             "Lorentz layers that start as the identity on space coordinates.",
             bits="machine",
+        ),
+        Card(
+            "calibrated",
+            "initkit_poincare.calibrated:Calibrated",
+            "Radius calibration: scale each hyperbolic layer until the mean radius is what comes in, on a batch.",
+            needs=(INPUTS,),
+            bits="machine",
+        ),
+        Card(
+            "variance",
+            "initkit_poincare.variance:Variance",
+            "Normal weights of variance 1/(4·out) in hyperbolic layers: the radius is kept on average.",
+        ),
+        Card(
+            "hnnpp",
+            "initkit_poincare.hnnpp:HnnPlusPlus",
+            "The published start of Hyperbolic Neural Networks++: normal weights of variance 1/(2·in·out).",
         ),
         Card(
             "embedding_uniform",

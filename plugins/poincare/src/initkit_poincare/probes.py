@@ -15,7 +15,7 @@ from initkit._names import walk
 from initkit.errors import listed
 from initkit_poincare import conformal
 from initkit_poincare.curvature import curvature_of, is_ball
-from initkit_poincare.layers import Layer, all_layers
+from initkit_poincare.layers import GYROPLANE, Layer, all_layers
 from initkit_poincare.radii import Gauge, dtype_of
 from initkit_poincare.tables import all_tables
 
@@ -132,14 +132,14 @@ def columns(scene: Scene) -> Iterator[Table | Verdict]:
 
 
 def conformal_factor(scene: Scene) -> Iterator[Table | Verdict]:
-    """Yield which λ each kind of linear layer computes with.
+    """Yield which λ each kind of layer computes with.
 
     Args:
-        scene: of a model with HNN++-type linear layers.
+        scene: of a model with HNN++-type linear layers or convolutions.
     """
     seen: set[type] = set()
     for layer in all_layers(scene.model):
-        if layer.kind != "linear" or type(layer.module) in seen:
+        if layer.kind not in GYROPLANE or type(layer.module) in seen:
             continue
         seen.add(type(layer.module))
         finding = conformal.conformal_factor(layer)
@@ -150,7 +150,7 @@ def conformal_factor(scene: Scene) -> Iterator[Table | Verdict]:
         elif finding == "exact":
             yield Verdict("PASS", f"{kind} with half a unit matrix gives back what comes in", layer.name)
         else:
-            yield Verdict("NOTE", f"{kind} could not be called with one point, or is of an unknown kind", layer.name)
+            yield Verdict("NOTE", f"{kind} could not be called with a point, or is of an unknown kind", layer.name)
 
 
 def _maps(scene: Scene) -> list[Layer]:

@@ -95,6 +95,14 @@ def fills(layer: Layer, rule: Rule) -> list[Item]:
     return items
 
 
+def centre_tap(layer: Layer) -> int:
+    """The number of a convolution's centre tap; of even kernels the one before the middle."""
+    tap = 0
+    for side in layer.taps:
+        tap = tap * side + (side - 1) // 2
+    return tap
+
+
 def _taps(layer: Layer, kernel: Kernel) -> tuple[float, list[int] | None, str]:
     """The scale of a block, the taps that get it (None: the layer is no convolution) and words about them."""
     if not layer.taps:
@@ -102,9 +110,7 @@ def _taps(layer: Layer, kernel: Kernel) -> tuple[float, list[int] | None, str]:
     size = math.prod(layer.taps)
     if kernel == "mean":
         return 0.5 / math.sqrt(size), list(range(size)), f" at all {size} taps"
-    tap = 0
-    for side in layer.taps:
-        tap = tap * side + (side - 1) // 2
+    tap = centre_tap(layer)
     if kernel == "dirac_half":
         return 0.5, [tap], " at the centre tap"
     return (
