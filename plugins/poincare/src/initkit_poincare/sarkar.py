@@ -16,11 +16,12 @@ from torch import nn
 from initkit import Fill, Item, Job, JobContext, NeedError, OptionError, PlanError
 from initkit.errors import listed
 from initkit_poincare.distortion import measured
+from initkit_poincare.edges import Ints
 from initkit_poincare.embedding_uniform import TableRecipe
-from initkit_poincare.planning import ROOM, check_scale, estimate, largest_scale, scale_by_rule
+from initkit_poincare.planning import ROOM, check_scale, largest_scale, scale_by_rule, scale_for
 from initkit_poincare.tables import Table, fitted
 from initkit_poincare.tree_embedding import Children, embed_tree
-from initkit_poincare.trees import Cycles, Forest, Ints, Tree
+from initkit_poincare.trees import Cycles, Forest, Tree
 from initkit_poincare.wrapped_normal import DEFAULT_RADIUS, WrappedNormalPoints, std_of_radius
 
 
@@ -35,7 +36,8 @@ class Sarkar(TableRecipe):
 
     Without ``tau``, τ is 0.98 of the largest that the table's dtype and its library's projection hold, so that no
     projection moves a point. Up to radius 15 float64 is exact enough; beyond, as many decimal digits are used as the
-    radius asks for. What came out (average and worst-case distortion, mean average precision) is in the report.
+    radius asks for. What came out (average and worst-case distortion, mean average precision) is in the report, beside
+    the largest τ of the table and an estimate of the τ at which the worst-case distortion would be 1.1.
 
     Args:
         tau: length of an edge of length 1, at c = 1; None is the largest that fits.
@@ -153,7 +155,7 @@ class Sarkar(TableRecipe):
         placed = torch.zeros(len(tree), table.dim, dtype=torch.float64)
         placed[torch.from_numpy(numbers)] = made.to(torch.float64)
         found = measured(tree, placed, tau, c, seed=ctx.seed, device=ctx.device)
-        guess = estimate(tree, table.dim, tau)
+        largest, wanted = largest_scale(tree, table.dtype, table.clamp(self.clamp)), scale_for(tree, table.dim, 0.1)
         ctx.note(
             f"{self.id} embedding",
             [
@@ -167,7 +169,8 @@ class Sarkar(TableRecipe):
                     "curvature": float(f"{c:.7g}"),
                     "computed_with": used.words,
                     **found.row(),
-                    "d_wc_estimate": float(f"{guess:.4g}") if math.isfinite(guess) else None,
+                    "largest_tau": float(f"{largest:.5g}") if math.isfinite(largest) else None,
+                    "tau_for_d_wc_1.1": float(f"{wanted:.4g}"),
                 }
             ],
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import torch
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from scipy import stats
 from torch import nn
 
@@ -109,18 +109,13 @@ class WrappedNormal(TableRecipe):
     radius: Annotated[float, Gt(0)] | None = None
     std: Annotated[float, Gt(0)] | tuple[Annotated[float, Gt(0)], ...] | None = None
     mean: tuple[float, ...] | None = None
-    clamp: Annotated[float, Gt(-1e-300)] | None = None
+    clamp: Annotated[float, Ge(0)] | None = None
 
     def check(self) -> None:
         """Refuse both scales at once."""
         super().check()
         if self.radius is not None and self.std is not None:
             raise OptionError(f"recipe {self.id}: radius={self.radius} and std={self.std}: give one of them")
-
-    @classmethod
-    def claims(cls, model: Any) -> list[str]:
-        """Tables on a Poincaré ball."""
-        return super().claims(model)
 
     def plan(self, model: nn.Module) -> Iterator[Item]:
         """Yield a fill for each table.
