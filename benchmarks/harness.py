@@ -18,14 +18,21 @@ LIBRARIES = (
     "numpy",
     "scipy",
     "scikit-learn",
+    "scikit-image",
+    "siren-pytorch",
     "numba",
     "gensim",
     "pymetis",
+    "torchopt",
+    "higher",
     "initkit-core",
+    "transformers",
     "initkit-gnn",
     "initkit-poincare",
     "geoopt",
     "hypll",
+    "initkit-inr",
+    "initkit-ssm",
 )
 
 

@@ -10,11 +10,15 @@ import matplotlib
 
 matplotlib.use("svg")
 
+import coordinate_networks
 import hyperbolic
+import inr_meta
 import measuring
 import node_tables
 import random_features
 import record
+import ssm_gated
+import ssm_lti
 import warm_start
 from matplotlib import pyplot
 from matplotlib.axes import Axes
@@ -265,6 +269,10 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **warm_start.DRAWN,
     **node_tables.DRAWN,
     **hyperbolic.DRAWN,
+    **coordinate_networks.DRAWN,
+    **inr_meta.DRAWN,
+    **ssm_gated.DRAWN,
+    **ssm_lti.DRAWN,
     **measuring.DRAWN,
 }
 

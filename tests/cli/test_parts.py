@@ -71,6 +71,10 @@ def test_options_go_to_the_recipe_that_has_them():
     lru, scale = Takes("ssm/lru", {"r_min": False}), Takes("ssm/scale", {"gain": False, "rule": True})
     assert _assign("r_min=.9", "gain=2", recipes=[lru, scale]) == [{"r_min": 0.9}, {"gain": 2}]
     assert _assign("rule=f.py:g", recipes=[lru, scale]) == [{}, {"rule": ("function", "f.py:g")}]
+    either = Takes("inr/siren", {"activation": True}, frozenset({"activation"}))
+    assert _assign("activation=sine:30", recipes=[either]) == [{"activation": "sine:30"}]
+    assert _assign('activation=["sine:300", "sine:30"]', recipes=[either]) == [{"activation": ["sine:300", "sine:30"]}]
+    assert _assign("activation=f.py:g", recipes=[either]) == [{"activation": ("function", "f.py:g")}]
     other = Takes("x/lru", {"r_min": False})
     with pytest.raises(UsageError, match=r"write --set ssm/lru.r_min=... or --set x/lru.r_min=..."):
         _assign("r_min=.9", recipes=[lru, other])

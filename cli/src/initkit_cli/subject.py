@@ -198,10 +198,11 @@ def seed_everything(seed: int) -> None:
 def _made(cards: Sequence[Any], words: Words) -> list[Any]:
     import initkit
 
-    takes = [
-        options.Takes(card.id, {option.name: option.takes_function for option in describe.options_of(card.load())})
-        for card in cards
-    ]
+    takes = []
+    for card in cards:
+        known = describe.options_of(card.load())
+        also = frozenset(option.name for option in known if "text" in option.type.split(" | "))
+        takes.append(options.Takes(card.id, {option.name: option.takes_function for option in known}, also))
     found = []
     for card, chosen in zip(cards, options.assign(words.settings, takes, _function), strict=True):
         try:
