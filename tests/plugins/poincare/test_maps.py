@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import geoopt
 import poincare_layouts as layouts
 import pytest
 import torch
@@ -19,6 +20,7 @@ from initkit import CommitError, PlanError
 from initkit_poincare.geometry import exp0, log0, radius
 from initkit_poincare.layers import find_layers
 from initkit_poincare.lorentz_identity import centre_columns
+from initkit_poincare.radii import Gauge
 
 
 def vectors(*shape: int, seed: int = 0) -> Tensor:
@@ -69,6 +71,16 @@ def test_mobius_layers_by_other_names() -> None:
 
     report = initkit.apply(nn.ModuleList([HypLinear(), nn.Linear(3, 3)]), "poincare/mobius_orthogonal")
     assert list(report) == ["0.weight", "0.bias"]
+
+
+def test_curvature_of_geoopt_s_other_balls() -> None:
+    layer = layouts.MobiusLinear(4, 4, layouts.Ball())
+    layer.ball = geoopt.Stereographic(-0.25)
+    (found,) = find_layers(layer, ("mobius",))
+    assert Gauge.of(found).c == pytest.approx(0.25)
+    layer.ball = geoopt.SphereProjection(1.0)
+    with pytest.raises(PlanError, match="c > 0 and finite"):
+        Gauge.of(find_layers(layer, ("mobius",))[0])
 
 
 # Lorentz.

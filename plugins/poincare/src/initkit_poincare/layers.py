@@ -12,7 +12,7 @@ from torch import nn
 from initkit import PlanError
 from initkit._names import joined, walk
 from initkit.errors import listed
-from initkit_poincare.curvature import is_ball
+from initkit_poincare.curvature import is_ball, is_lorentz
 from initkit_poincare.geometry import concatenation
 
 Kind = Literal["linear", "conv", "classifier", "mobius", "lorentz", "lorentz_conv"]
@@ -194,8 +194,8 @@ def _mobius(name: str, module: nn.Module, ball: Any) -> Layer:
 
 
 def _is_lorentz_linear(module: nn.Module) -> bool:
-    kind = type(module).__name__.lower()
-    return isinstance(module._modules.get("weight"), nn.Linear) and ("lorentz" in kind or hasattr(module, "scale"))
+    named = "lorentz" in type(module).__name__.lower() or is_lorentz(getattr(module, "manifold", None))
+    return isinstance(module._modules.get("weight"), nn.Linear) and named
 
 
 def _lorentz(name: str, module: nn.Module) -> Layer:

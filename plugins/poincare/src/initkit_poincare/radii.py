@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from initkit_poincare.curvature import curvature_of
+from initkit_poincare.curvature import curvature_of, is_ball
 from initkit_poincare.geometry import radius
 from initkit_poincare.layers import Layer
 from initkit_poincare.manifold_slots import inner
@@ -44,7 +44,7 @@ class Gauge:
         if layer.kind in ("lorentz", "lorentz_conv"):
             manifold = getattr(module, "manifold", None) or getattr(module.linearized_kernel, "manifold", None)
             return cls("lorentz", 1.0 / float(getattr(manifold, "k", 1.0)))
-        if layer.ball is None or not hasattr(layer.ball, "c"):
+        if not is_ball(layer.ball):
             value = getattr(module, "c", None)
             c = 1.0 if value is None else float(value() if callable(value) else value)
             return cls("ball", c)
