@@ -95,7 +95,7 @@ def refuse_old(layers: list[Layer], recipe: str) -> None:
         PlanError: a layer computes with λ = 2(1 - c‖x‖²).
     """
     checked: set[type] = set()
-    for layer in layers:
+    for layer in sorted(layers, key=lambda layer: layer.n * layer.m):  # the smallest of each class is run
         if type(layer.module) in checked:
             continue
         finding = conformal_factor(layer)
