@@ -28,6 +28,9 @@ LIBRARIES = (
     "initkit-core",
     "transformers",
     "initkit-gnn",
+    "initkit-poincare",
+    "geoopt",
+    "hypll",
     "initkit-inr",
     "initkit-ssm",
 )

@@ -11,6 +11,7 @@ import matplotlib
 matplotlib.use("svg")
 
 import coordinate_networks
+import hyperbolic
 import inr_meta
 import measuring
 import node_tables
@@ -267,6 +268,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **random_features.DRAWN,
     **warm_start.DRAWN,
     **node_tables.DRAWN,
+    **hyperbolic.DRAWN,
     **coordinate_networks.DRAWN,
     **inr_meta.DRAWN,
     **ssm_gated.DRAWN,

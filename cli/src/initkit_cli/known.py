@@ -55,7 +55,7 @@ KNOWN = (
     Known(
         "poincare",
         "initkit-poincare",
-        "Hyperbolic embeddings: starting points inside the Poincaré ball",
+        "Hyperbolic networks and embeddings: isometries of the ball, trees as points",
         signs=("hypll", "geoopt", "poincare", "lorentz"),
     ),
     Known(

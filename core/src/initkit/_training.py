@@ -18,6 +18,7 @@ from initkit._recipe import Recipe, needs_of
 from initkit.errors import InitError, OptionError, ProbeError
 from initkit.jobs import Progress
 from initkit.probing.record import check_scalar
+from initkit.slots import trained_tensors
 from initkit.streams import Stream
 
 LEARNING_RATE = 1e-3
@@ -138,7 +139,7 @@ class Task:
 
     def _optimizer(self, model: nn.Module) -> tuple[torch.optim.Optimizer, Any]:
         if self.optimizer is None:
-            return torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=LEARNING_RATE), None
+            return torch.optim.Adam(trained_tensors(model), lr=LEARNING_RATE), None
         try:
             found = self.optimizer(model)
         except Exception as error:

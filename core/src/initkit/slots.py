@@ -278,6 +278,12 @@ def slots_of(subject: Any) -> Slots:
     return Slots(given, subject)
 
 
+def trained_tensors(model: nn.Module) -> list[torch.Tensor]:
+    """The tensors that training changes: parameters that take a gradient, or what such a parameter wraps."""
+    slots = [slot for slot in slots_of(model).values() if isinstance(slot, TensorSlot) and slot.lazy is None]
+    return [slot.tensor for slot in slots if slot.tensor.requires_grad and slot.parameter]
+
+
 def _from_plugins(subject: Any) -> list[Slot] | None:
     """Ask the plugins one by one, in order of name, so that one whose hook fails does not stop the others."""
     found = registry()

@@ -13,6 +13,7 @@ from initkit._names import joined
 from initkit.probes import Table, Verdict
 from initkit.probing.inputs import output_of
 from initkit.probing.scene import NotMeasured, Scene
+from initkit.slots import trained_tensors
 
 WEIGHTS = (1e-3, 1.0)
 _NOISE = 1e-5  # what float32 leaves of 0
@@ -42,6 +43,9 @@ def epsinas_score(scene: Scene, first: float, second: float) -> float | None:
 
 def _with_constant(scene: Scene, value: float) -> Tensor:
     inputs = scene.given_inputs()
+    plain = {id(parameter) for parameter in scene.module.parameters()}
+    if any(id(tensor) not in plain for tensor in trained_tensors(scene.module)):
+        raise NotMeasured("parameters that wrap their tensors cannot be replaced by constants")
     # Each module once, and its own tensors: functional_call does not restore a module that bears two names.
     state = {
         joined(prefix, name): torch.tensor(

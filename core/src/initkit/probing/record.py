@@ -17,6 +17,7 @@ from initkit.errors import ProbeError
 from initkit.probing.activations import Activations, idle_share
 from initkit.probing.inputs import first_tensor
 from initkit.probing.spectra import ranks
+from initkit.slots import trained_tensors
 
 _ROWS, _COLUMNS = 256, 1024  # of an activation matrix whose rank is taken
 _CALLS = 3  # of one layer that are recorded
@@ -97,7 +98,7 @@ def record_pass(model: nn.Module, scalar: Callable[[], Tensor], *, differentiate
     with undisturbed(model, train=True, grad=True), _without_dropout(model), _Recorder(model) as recorder:
         value = scalar()
         recorder.close()
-        weights = [p for p in model.parameters() if p.requires_grad]
+        weights = trained_tensors(model)
         if value.requires_grad and weights:
             torch.autograd.grad(value, weights, allow_unused=True)
         return Pass(recorder.records(), float(value.detach()) if differentiates_loss else None)

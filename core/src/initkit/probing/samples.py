@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from initkit.probing.inputs import Inputs, output_of
 from initkit.probing.scene import NotMeasured, Scene
+from initkit.slots import trained_tensors
 
 
 def sample_gradients(
@@ -51,9 +52,9 @@ def sample_count(scene: Scene, most: int) -> int:
     return min(found, most)
 
 
-def trained(model: nn.Module) -> list[nn.Parameter]:
+def trained(model: nn.Module) -> list[Tensor]:
     """The parameters that take a gradient."""
-    return [p for p in model.parameters() if p.requires_grad]
+    return trained_tensors(model)
 
 
 def noise_like(scene: Scene, count: int) -> Inputs | None:

@@ -1,0 +1,1 @@
+"""Does each start of the poincare plugin do what its page says?"""

@@ -1,0 +1,1 @@
+../plugins/poincare/src/initkit_poincare/example.py
