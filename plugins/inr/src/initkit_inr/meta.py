@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
-from initkit import Draw, Fill, InitError, Item, Job, JobContext, NeedError, OptionError, Recipe
+from initkit import Draw, Fill, InitError, Item, Job, JobContext, NeedError, OptionError, PlanError, Recipe
 from initkit_inr.adaptation import Method
 from initkit_inr.calling import check_stateless
 from initkit_inr.descent import check_checkpoint
@@ -129,6 +129,8 @@ class Meta(Recipe):
             )
         tasks = self._read(signals, coords, layers)
         names = trained_names(model)
+        if not names:
+            raise PlanError(f"recipe {self.id}: {type(model).__name__} has no parameters that could be learned")
         check_values(model, [name for name in names if name not in draws], self.id)
 
         def run(ctx: JobContext) -> dict[str, Tensor]:
