@@ -23,6 +23,8 @@ LIBRARIES = (
     "pymetis",
     "initkit-core",
     "initkit-gnn",
+    "flashkan",
+    "initkit-kan",
 )
 
 

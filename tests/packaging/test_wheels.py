@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = {"core": "initkit-core", "cli": "initkit-cli", "plugins/gnn": "initkit-gnn"}
+PACKAGES = {"core": "initkit-core", "cli": "initkit-cli", "plugins/gnn": "initkit-gnn", "plugins/kan": "initkit-kan"}
 HEAVY = {"initkit-gnn": "torch_geometric"}
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,45 @@
+"""The door of the kan plugin: its cards. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from initkit import Card, Need, hookimpl
+
+INPUTS = Need("inputs", help="what the model is called with, for input=batch", optional=True)
+
+
+@hookimpl
+def initkit_recipes() -> list[Card]:
+    """Cards, the default first."""
+    return [
+        Card(
+            "power",
+            "initkit_kan.power:Power",
+            "Powers of the number of terms: small splines on a lively residual branch.",
+        ),
+        Card(
+            "lecun",
+            "initkit_kan.variance:Lecun",
+            "LeCun's rule for basis functions: every term gets an equal share of the input's variance.",
+            needs=(INPUTS,),
+        ),
+        Card(
+            "glorot",
+            "initkit_kan.variance:Glorot",
+            "Glorot's rule for basis functions: a compromise between signals and gradients, one scale for all "
+            "functions.",
+            needs=(INPUTS,),
+        ),
+        Card(
+            "glorot_fine",
+            "initkit_kan.variance:GlorotFine",
+            "Glorot's rule for each basis function of its own: functions that are rarely active get larger "
+            "coefficients.",
+            needs=(INPUTS,),
+        ),
+        Card(
+            "iso",
+            "initkit_kan.iso:Iso",
+            "The residual branch carries the variance; splines get a share that cannot blow up gradients.",
+            needs=(INPUTS,),
+        ),
+    ]
