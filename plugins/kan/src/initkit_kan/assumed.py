@@ -58,5 +58,10 @@ def _on_the_grid(layer: Layer) -> Moments:
         moments(BSpline(basis.knots[i : i + 1], basis.order), layer.residual, Law("uniform", float(low), float(high)))
         for i, (low, high) in enumerate(ends)
     ]
-    columns = (np.concatenate([getattr(m, name) for m in rows]) for name in ("mu0", "mu1", "r0", "r1"))
-    return Moments(*columns, float(np.sqrt(np.mean([m.g**2 for m in rows]))))
+    return Moments(
+        mu0=np.concatenate([m.mu0 for m in rows]),
+        mu1=np.concatenate([m.mu1 for m in rows]),
+        r0=np.concatenate([m.r0 for m in rows]),
+        r1=np.concatenate([m.r1 for m in rows]),
+        g=float(np.sqrt(np.mean([m.g**2 for m in rows]))),
+    )

@@ -57,7 +57,7 @@ def efficient_kan(name: str, module: nn.Module) -> Layer | None:
         return None
     o, n, count = rank(name, module, "spline_weight", "(o, n, M)")
     same_shape(name, module, "base_weight", (o, n), f"spline_weight has shape {(o, n, count)}")
-    shared = {
+    shared: dict[str, Any] = {
         "name": name,
         "module": module,
         "n": n,
@@ -226,7 +226,7 @@ def _cubic(name: str, module: nn.Module, count: int) -> Callable[[], Basis]:
         width = 1 / float(step)
         starts = values(name, module, "grid_starts")
         first = float(starts[0])
-        row = first + width * np.arange(count + 4)
+        row: Array = first + width * np.arange(count + 4, dtype=np.float64)
         if not np.allclose(starts, row[:count], rtol=0, atol=width / 4):
             raise PlanError(f"{title}: grid_starts are not 1/inv_h = {width:.4g} apart")
         return BSpline(knots(title, row[None, :], 3, stored), 3)

@@ -45,7 +45,7 @@ class Iso(MomentRecipe):
 
     share: Annotated[float, Gt(0), Lt(1)] = 0.01
 
-    def scales(self, layer: Layer, moments: Moments) -> scales.Scales:
+    def formula(self, layer: Layer, moments: Moments) -> scales.Scales:
         """:func:`initkit_kan.scales.iso`.
 
         Raises:

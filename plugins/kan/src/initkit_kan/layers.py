@@ -171,9 +171,9 @@ def tensor(layer: str, module: nn.Module, name: str) -> torch.Tensor:
         raise PlanError(
             f"{layer or 'model'} ({type(module).__name__}): {name} is parametrised "
             f"({', '.join(type(part).__name__ for part in _parts(module, name))}), so that its scale is not its own; "
-            "remove it with torch.nn.utils.parametrize.remove_parametrizations, apply the recipe, then register it again"
+            "remove it (torch.nn.utils.parametrize.remove_parametrizations), apply the recipe, then register it again"
         )
-    found = module._parameters.get(name)
+    found: torch.Tensor | None = module._parameters.get(name)
     found = found if found is not None else module._buffers.get(name)
     if found is None:
         raise PlanError(f"{layer or 'model'} ({type(module).__name__}) has no tensor {name}")
@@ -181,7 +181,7 @@ def tensor(layer: str, module: nn.Module, name: str) -> torch.Tensor:
 
 
 def _parts(module: nn.Module, name: str) -> Iterator[nn.Module]:
-    yield from module.parametrizations[name]  # type: ignore[index, misc]
+    yield from module.parametrizations[name]  # type: ignore[index]
 
 
 def values(layer: str, module: nn.Module, name: str) -> Array:
@@ -193,8 +193,8 @@ def values(layer: str, module: nn.Module, name: str) -> Array:
     found = tensor(layer, module, name)
     if found.is_meta:
         raise PlanError(
-            f"{layer or 'model'} ({type(module).__name__}): {name} is on the meta device and holds no values, which the "
-            "scales depend on; build the model on a real device"
+            f"{layer or 'model'} ({type(module).__name__}): {name} is on the meta device and holds no values, "
+            "which the scales depend on; build the model on a real device"
         )
     return found.detach().to("cpu", torch.float64).numpy()
 

@@ -34,7 +34,7 @@ class MomentRecipe(LayerRecipe):
     per_feature: bool = False
 
     @abstractmethod
-    def scales(self, layer: Layer, moments: Moments) -> scales.Scales:
+    def formula(self, layer: Layer, moments: Moments) -> scales.Scales:
         """The formula."""
 
     @abstractmethod
@@ -82,16 +82,16 @@ class MomentRecipe(LayerRecipe):
         taken = self.formula_moments(moments)
         if not (taken.mu0.sum(axis=1) > 0).all() or (taken.r0.size and not (taken.r0 > 0).all()):
             raise PlanError(
-                f"recipe {self.id}, {layer.title}: its functions are 0 wherever its inputs are, with input={self.input!r}; "
-                "set the grid to where inputs are (update_grid), or leave per_feature out"
+                f"recipe {self.id}, {layer.title}: its functions are 0 wherever its inputs are, with "
+                f"input={self.input!r}; set the grid to where inputs are (update_grid), or leave per_feature out"
             )
-        return self.scales(layer, taken)
+        return self.formula(layer, taken)
 
     def _calibrated(self, model: nn.Module, found: Found, inputs: Any) -> Iterator[Item]:
         if inputs is None:
             raise NeedError(
-                f"recipe {self.id}: input='batch' needs inputs, what the model is called with: give inputs=..., or define "
-                "the name 'inputs' in model.py"
+                f"recipe {self.id}: input='batch' needs inputs, what the model is called with: give inputs=..., or "
+                "define the name 'inputs' in model.py"
             )
         surface = next((layer for layer in found.layers if layer.surface), None)
         if surface is not None:

@@ -74,7 +74,7 @@ class Moments:
 
     def averaged(self) -> Moments:
         """The mean over features, for a scale that all of them share."""
-        return Moments(*(_mean(values) for values in (self.mu0, self.mu1, self.r0, self.r1)), self.g)
+        return Moments(_mean(self.mu0), _mean(self.mu1), _mean(self.r0), _mean(self.r1), self.g)
 
 
 def moments(basis: Basis, residual: Residual | None, law: Law) -> Moments:

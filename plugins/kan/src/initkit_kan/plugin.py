@@ -42,4 +42,22 @@ def initkit_recipes() -> list[Card]:
             "The residual branch carries the variance; splines get a share that cannot blow up gradients.",
             needs=(INPUTS,),
         ),
+        Card(
+            "kat",
+            "initkit_kan.kat:Kat",
+            "Rational layers that start as a named activation, and keep the variance of the linear layers behind them.",
+        ),
+        Card(
+            "from_mlp",
+            "initkit_kan.from_mlp:FromMlp",
+            "A rational network that computes what a trained MLP or ViT does: weights copied, activations fitted.",
+            needs=(Need("mlp", help="the trained network whose function is kept"),),
+        ),
+        Card(
+            "default",
+            "initkit_kan.default:Default",
+            "What each library starts its layers with, from reproducible streams: resets, and the baseline of "
+            "comparisons.",
+            bits="machine",
+        ),
     ]

@@ -84,8 +84,8 @@ class Power(LayerRecipe):
         remarks = self.remarks(model, found, fills)
         if len(found.layers) > DEEPEST:
             remarks.append(
-                f"{len(found.layers)} layers: the signal of power-law scales shrinks with depth; kan/iso and kan/glorot "
-                "are for deep networks"
+                f"{len(found.layers)} layers: the signal of power-law scales shrinks with depth; kan/iso and "
+                "kan/glorot are for deep networks"
             )
         yield from self.closing(rows, remarks)
 

@@ -114,7 +114,8 @@ def power(
     """σ_r = c_r K^-α1 n^-α2, σ_b = c_b K^-β1 n^-β2."""
 
     def scale(factor: float, exponents: tuple[float, float]) -> Array:
-        return factor * fans.k ** -exponents[0] * fans.n ** -exponents[1]
+        found: Array = factor * fans.k ** -exponents[0] * fans.n ** -exponents[1]
+        return found
 
     return Scales(
         scale(residual_scale, residual_exponents) if residual else None,
@@ -165,7 +166,8 @@ def gains(fans: Fans, m: Moments, scales: Scales) -> Gains:
 
 
 def _both(fans: Fans, forward: Array, backward: Array) -> Array:
-    return fans.n * fans.k * forward + fans.o * fans.k_back * backward
+    both: Array = fans.n * fans.k * forward + fans.o * fans.k_back * backward
+    return both
 
 
 def _column(values: Array) -> Array:
@@ -173,7 +175,8 @@ def _column(values: Array) -> Array:
 
 
 def _mean(values: Array) -> Array:
-    return values.mean(axis=1, keepdims=True)
+    mean: Array = values.mean(axis=1, keepdims=True)
+    return mean
 
 
 def _per_basis(values: Array) -> Array:
@@ -182,4 +185,5 @@ def _per_basis(values: Array) -> Array:
 
 def _sum(squares: Array, mu: Array) -> Array:
     """Σ_m σ_m² μ_m, (1 or n, 1 or o)."""
-    return np.sum(np.broadcast_to(squares, np.broadcast_shapes(squares.shape, mu[:, None, :].shape)) * mu[:, None], -1)
+    terms: Array = squares * mu[:, None, :]
+    return np.sum(terms, axis=-1)

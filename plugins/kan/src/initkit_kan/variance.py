@@ -43,7 +43,7 @@ class Lecun(MomentRecipe):
 
     bibtex: ClassVar[str] = STUDY
 
-    def scales(self, layer: Layer, moments: Moments) -> scales.Scales:
+    def formula(self, layer: Layer, moments: Moments) -> scales.Scales:
         """:func:`initkit_kan.scales.lecun`."""
         return scales.lecun(layer.fans, moments)
 
@@ -76,7 +76,7 @@ class Glorot(MomentRecipe):
 
     bibtex: ClassVar[str] = STUDY
 
-    def scales(self, layer: Layer, moments: Moments) -> scales.Scales:
+    def formula(self, layer: Layer, moments: Moments) -> scales.Scales:
         """:func:`initkit_kan.scales.glorot`."""
         return scales.glorot(layer.fans, moments)
 
@@ -122,7 +122,7 @@ class GlorotFine(MomentRecipe):
 
     factor: Annotated[float, Gt(0)] = 1.0
 
-    def scales(self, layer: Layer, moments: Moments) -> scales.Scales:
+    def formula(self, layer: Layer, moments: Moments) -> scales.Scales:
         """:func:`initkit_kan.scales.glorot_fine`."""
         return scales.glorot_fine(layer.fans, moments, self.factor, RARELY if self.input == "batch" else 0.0)
 
