@@ -24,8 +24,8 @@ from initkit_kan.kat import (
     needed_rationals,
     untraced_remarks,
 )
-from initkit_kan.rational import Fit
-from initkit_kan.rationals import Fed, Form, Rational, Wiring, wiring
+from initkit_kan.rational import Fit, Form
+from initkit_kan.rationals import Fed, Rational, Wiring, wiring
 from initkit_kan.sources import activation_before, known_name
 
 
@@ -122,9 +122,9 @@ def _sources(traced: Wiring, mlp: nn.Module, recipe: str) -> dict[str, str]:
         linears = [name for name, module in there.items() if isinstance(module, type(wanted[0].module))]
         if len(linears) != len(wanted):
             raise NeedError(
-                f"recipe {recipe}: mlp has no {listed([fed.name for fed in wanted if fed.name not in there], 3)}, and its "
-                f"{len(linears)} linear layers ({listed(linears, 4)}) cannot be matched by place with the {len(wanted)} "
-                "behind rational layers; give the part that corresponds, or rename"
+                f"recipe {recipe}: mlp has no {listed([fed.name for fed in wanted if fed.name not in there], 3)}, and "
+                f"its {len(linears)} linear layers ({listed(linears, 4)}) cannot be matched by place with the "
+                f"{len(wanted)} behind rational layers; give the part that corresponds, or rename"
             )
         found = {fed.name: name for fed, name in zip(wanted, linears, strict=True)}
     for fed in wanted:

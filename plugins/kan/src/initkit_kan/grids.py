@@ -52,7 +52,7 @@ def as_meant(row: Array, dtype: torch.dtype, order: int = 0) -> Array:
     slack = _SLACK * precision * float(np.abs(row).max())
     low, high = (_shortest(float(row[end]), slack) for end in (order, -order - 1))
     intervals = len(row) - 2 * order - 1
-    even = low + (high - low) / intervals * (np.arange(len(row)) - order)
+    even: Array = low + (high - low) / intervals * (np.arange(len(row), dtype=np.float64) - order)
     return even if bool((np.abs(even - row) <= slack).all()) else row
 
 

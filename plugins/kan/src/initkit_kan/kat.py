@@ -88,11 +88,6 @@ class Kat(Recipe):
         super().check()
         check_activation(self.id, self.activation, ("keep",))
 
-    @property
-    def reads_present(self) -> bool:
-        """Whether the plan needs the present coefficients."""
-        return self.activation == "keep"
-
     @classmethod
     def claims(cls, model: Any) -> list[str]:
         """Names of the coefficients of rational layers."""

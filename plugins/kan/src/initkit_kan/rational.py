@@ -59,17 +59,15 @@ IDENTITY = Coefficients((0.0, 1.0, 0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0))
 
 def rational(x: Array, a: Array, b: Array, form: Form) -> Array:
     """F at x for coefficients of a group, see :meth:`Coefficients.__call__`."""
-    top: Array = np.polynomial.polynomial.polyval(x, a)
+    top = np.polynomial.polynomial.polyval(x, a)
     return top / denominator(x, b, form)
 
 
 def denominator(x: Array, b: Array, form: Form) -> Array:
     """Q at x."""
-    if form == "sum":
-        found: Array = 1 + np.abs(np.polynomial.polynomial.polyval(x, np.concatenate([[0.0], b])))
-        return found
-    found = np.polynomial.polynomial.polyval(np.abs(x) if form == "kernel" else x, np.concatenate([[1.0], np.abs(b)]))
-    return found
+    powers = np.concatenate([[0.0], b if form == "sum" else np.abs(b)])
+    inner: Array = np.polynomial.polynomial.polyval(np.abs(x) if form == "kernel" else x, powers)
+    return 1 + (np.abs(inner) if form == "sum" else inner)
 
 
 def mean_square(a: Array, b: Array, form: Form, sigma: float = 1.0) -> float:

@@ -186,4 +186,5 @@ def _per_basis(values: Array) -> Array:
 def _sum(squares: Array, mu: Array) -> Array:
     """Σ_m σ_m² μ_m, (1 or n, 1 or o)."""
     terms: Array = squares * mu[:, None, :]
-    return np.sum(terms, axis=-1)
+    total: Array = np.sum(terms, axis=-1)
+    return total
