@@ -50,9 +50,7 @@ def _on_the_grid(layer: Layer) -> Moments:
     if isinstance(basis, GaussianRbf):
         return _under(layer, Law("uniform", min(basis.centres), max(basis.centres)))
     if not isinstance(basis, BSpline):
-        raise PlanError(
-            f"{layer.title}: input='grid' needs a grid, which {layer.family} layers of this kind do not have"
-        )
+        raise PlanError(f"{layer.title}: input='grid' needs a grid, and {layer.family} layers have none")
     ends = zip(*basis.domain, strict=True)
     rows = [
         moments(BSpline(basis.knots[i : i + 1], basis.order), layer.residual, Law("uniform", float(low), float(high)))

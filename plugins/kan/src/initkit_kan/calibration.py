@@ -39,6 +39,7 @@ class Calibration:
     def __init__(self, recipe: MomentRecipe, layers: Sequence[Layer], inputs: Any, ctx: JobContext) -> None:
         self._recipe, self._layers, self._ctx = recipe, layers, ctx
         self._inputs = inputs
+        self._names = first_names(ctx.model, layers)
         self._weights: dict[str, Tensor] = {}
         self._rows: dict[str, dict[str, Any]] = {}
 
@@ -76,11 +77,25 @@ class Calibration:
         moments = batch_moments(layer, x.reshape(-1, layer.n), self._recipe.id)
         chosen = self._recipe.chosen(layer, moments)
         for name, draw in self._recipe.draws(layer, chosen).items():
-            full = layer.full(name)
-            self._weights[full] = self._ctx.sample(draw, full)
-            self._ctx.write(full, self._weights[full])
+            full = self._names[layer.full(name)]
+            if full not in self._weights:
+                self._weights[full] = self._ctx.sample(draw, full)
+                self._ctx.write(full, self._weights[full])
         gains = scales.gains(layer.fans, moments, chosen)
         self._rows[layer.name] = {**row(layer, chosen, gains), "input_std": seven(moments.g)}
+
+
+def first_names(model: nn.Module, layers: Sequence[Layer]) -> dict[str, str]:
+    """The weights of all layers; a tied one with the name that it bears first, by whose layer it is scaled."""
+    seen: dict[int, str] = {}
+    found = {}
+    for layer in layers:
+        residual = layer.residual_weights if layer.residual is not None else None
+        for name in dict.fromkeys((residual, layer.coefficients)):
+            if name is not None:
+                full = layer.full(name)
+                found[full] = seen.setdefault(id(model.get_parameter(full)), full)
+    return found
 
 
 def batch_moments(layer: Layer, x: Tensor, recipe: str) -> Moments:
@@ -108,7 +123,8 @@ def batch_moments(layer: Layer, x: Tensor, recipe: str) -> Moments:
             value, slope = evaluate(layer.residual, part)
             r0 += value.square().sum(0).cpu().numpy()
             r1 += slope.square().sum(0).cpu().numpy()
-    g = float(x.to(torch.float64).var(dim=0, unbiased=False).mean().sqrt())
+    # Over all features at once: what differs between them is signal to the layer too.
+    g = float(x.to(torch.float64).std(unbiased=False))
     if not g > 0:
         raise NeedError(f"recipe {recipe}: all samples of the batch are alike at {layer.title}")
     count = len(x)

@@ -14,7 +14,7 @@ from initkit import Fill, Item, Job, NeedError, PlanError
 from initkit_kan import scales
 from initkit_kan.assumed import assumed_moments
 from initkit_kan.base import LayerRecipe, row
-from initkit_kan.calibration import Calibration
+from initkit_kan.calibration import Calibration, first_names
 from initkit_kan.layers import Found, Layer
 from initkit_kan.moments import Moments
 
@@ -104,10 +104,6 @@ class MomentRecipe(LayerRecipe):
             f"runs the batch through {len(found.layers)} layers, each scaled by what it sees of the layers before",
         )
         yield job
-        for layer in found.layers:
-            names = [layer.coefficients]
-            if layer.residual is not None and layer.residual_weights is not None and not layer.packed:
-                names.insert(0, layer.residual_weights)
-            for name in names:
-                yield Fill(layer.full(name), job[layer.full(name)], why="scaled by the moments of the batch there")
+        for name in dict.fromkeys(first_names(model, found.layers).values()):
+            yield Fill(name, job[name], why="scaled by the moments of the batch there")
         yield from self.closing([], self.remarks(model, found, []))

@@ -146,25 +146,32 @@ def fit_rational(
     y = values_of(target, x)
     if np.array_equal(y, x):
         return measured(IDENTITY, target, form, low, high, points)
-    free = [0, 1, 2, 3] if form == "kernel" else [1, 3]
+    free = np.array([0, 1, 2, 3] if form == "kernel" else [1, 3])
+    powers, sizes = x[:, None] ** np.arange(NUMERATOR), np.abs(x)[:, None] ** (free + 1)
 
-    def unpack(flat: Array) -> tuple[Array, Array]:
-        b = np.zeros(DENOMINATOR)
-        b[free] = flat[NUMERATOR:]
-        return flat[:NUMERATOR], b
+    def parts(flat: Array) -> tuple[Array, Array]:
+        """Numerator and denominator, which is that of the kernels in every form here."""
+        return powers @ flat[:NUMERATOR], 1 + sizes @ np.abs(flat[NUMERATOR:])
 
     def error(flat: Array) -> Array:
-        a, b = unpack(flat)
-        return rational(x, a, b, form) - y
+        top, below = parts(flat)
+        off: Array = top / below - y
+        return off
+
+    def slope(flat: Array) -> Array:
+        top, below = parts(flat)
+        by_b = -(top / below**2)[:, None] * sizes * np.where(flat[NUMERATOR:] < 0, -1.0, 1.0)
+        return np.concatenate([powers / below[:, None], by_b], axis=1)
 
     best: tuple[float, Array] | None = None
     for start in starts or _starts():
         begin = np.array([*start.a, *(start.b[i] for i in free)])
-        found = least_squares(error, begin, method="lm", xtol=1e-14, ftol=1e-14, gtol=1e-14, max_nfev=4000)
+        found = least_squares(error, begin, jac=slope, method="lm", xtol=1e-14, ftol=1e-14, gtol=1e-14, max_nfev=300)
         if best is None or found.cost < best[0]:
             best = found.cost, found.x
     assert best is not None
-    a, b = unpack(best[1])
+    a, b = best[1][:NUMERATOR], np.zeros(DENOMINATOR)
+    b[free] = best[1][NUMERATOR:]
     rounded = Coefficients(tuple(_seven(v) for v in a), tuple(_seven(abs(v)) for v in b))
     return measured(rounded, target, form, low, high, points)
 
@@ -214,9 +221,10 @@ def _seven(value: float) -> float:
 
 
 def _starts() -> list[Coefficients]:
+    """Four shapes: a kink, a smooth bend, a step through 0 and one above it."""
     from initkit_kan.tables import EVEN, KERNEL
 
-    return [*KERNEL.values(), *EVEN.values()]
+    return [KERNEL["relu"], KERNEL["gelu"], EVEN["silu"], EVEN["tanh"], EVEN["sigmoid"]]
 
 
 def named(activation: str, form: Form) -> Coefficients:
