@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from collections.abc import Iterator
@@ -14,12 +15,9 @@ FOLDER = str(Path(__file__).parent)
 if FOLDER not in sys.path:
     sys.path.insert(0, FOLDER)
 
-with warnings.catch_warnings():
+with warnings.catch_warnings(), contextlib.suppress(ImportError):
     warnings.simplefilter("ignore")
-    try:
-        import kan  # noqa: F401 - before an example of that name can stand on the path
-    except ImportError:
-        pass
+    import kan  # noqa: F401 - before an example of that name can stand on the path
 
 
 @pytest.fixture(autouse=True)

@@ -91,7 +91,7 @@ class ChebyKANLayer(nn.Module):
         return torch.einsum("bid,iod->bo", torch.cos(angle * self.arange), self.cheby_coeffs)
 
 
-class KAT_Group(nn.Module):  # noqa: N801 - the name of the original
+class KAT_Group(nn.Module):
     """KAT's group-rational layer in the form of its CPU code (or of the kernels): (batch, length, channels)."""
 
     def __init__(self, num_groups: int = 8, form: str = "fallback") -> None:

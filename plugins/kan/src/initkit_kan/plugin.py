@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from initkit import Card, Need, hookimpl
+from pathlib import Path
+
+from initkit import Card, Need, Probe, hookimpl
 
 INPUTS = Need("inputs", help="what the model is called with, for input=batch", optional=True)
 
@@ -61,3 +63,27 @@ def initkit_recipes() -> list[Card]:
             bits="machine",
         ),
     ]
+
+
+@hookimpl
+def initkit_probes() -> list[Probe]:
+    """Grids, branches and denominators."""
+    return [
+        Probe(
+            "grid",
+            "initkit_kan.coverage:grid",
+            "Share of inputs outside the grids, where splines neither act nor learn.",
+        ),
+        Probe("branches", "initkit_kan.branches:branches", "Variance that splines and residual branches carry."),
+        Probe(
+            "rational",
+            "initkit_kan.denominators:rational_forms",
+            "Which activation rational layers start as, and coefficients that were fitted to another denominator.",
+        ),
+    ]
+
+
+@hookimpl
+def initkit_example() -> str:
+    """A flashkan network on the diabetes data of scikit-learn."""
+    return str(Path(__file__).with_name("example.py"))
