@@ -111,7 +111,7 @@ def _verdicts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         wins = [f for f in FUNCTIONS if at["small", f, "power"] < at["small", f, rival]]
         found.append(
             {
-                "what": f"small networks: power's median error is below that of {rival} on {at_least} functions or more",
+                "what": f"small networks: power's median error is below {rival}'s on {at_least} functions or more",
                 "found": len(wins),
                 "at_least": at_least,
                 "holds": len(wins) >= at_least,

@@ -1,0 +1,84 @@
+"""What planning and writing cost.
+
+Planning: kan/glorot on a hundred layers, with moments of a kind of layer that was not seen before, and again. Writing:
+layers of 1024 inputs and outputs, G = 5 (9.4 million numbers each), against the normal stream alone and against the
+library's own start, inkan's ``reset_parameters`` (torch's trunc_normal_). One thread; the median of three runs, taken
+in turn.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from inkan import KANNetwork
+from torch import nn
+
+import initkit
+from benchmarks.kan._layers import spline_network
+from initkit_kan.moments import _basis_moments
+
+REPEATS = 3
+WIDTH, LAYERS = 1024, 2
+
+
+def run() -> dict[str, Any]:
+    torch.set_num_threads(1)
+    small = spline_network([4] * 101, 5)
+    times: dict[str, list[float]] = {}
+
+    def first_plan() -> None:
+        _basis_moments.cache_clear()
+        initkit.plan(small, "kan/glorot")
+
+    ways: dict[str, Callable[[], Any]] = {
+        "plan of 100 layers, first": first_plan,
+        "plan of 100 layers, again": lambda: initkit.plan(small, "kan/glorot"),
+    }
+    large = KANNetwork([WIDTH] * (LAYERS + 1), compile_basis=False)
+    shapes = [tuple(layer.weight.shape) for layer in large.layers]
+
+    def stream() -> None:
+        for i, shape in enumerate(shapes):
+            initkit.Normal(0.1).sample(shape, torch.float32, initkit.Stream(0, f"layers.{i}.weight"))
+
+    def reset() -> None:
+        layer: Any
+        for layer in large.layers:
+            layer.reset_parameters()
+
+    ways |= {
+        "stream alone": stream,
+        "inkan's own start": reset,
+        "kan/power": lambda: initkit.apply(large, "kan/power", rollback=False),
+        "kan/glorot": lambda: initkit.apply(large, "kan/glorot", rollback=False),
+        "torch's normal_": lambda: [nn.init.normal_(layer.weight) for layer in large.layers],
+    }
+    for _, (name, way) in itertools.product(range(REPEATS), ways.items()):
+        begin = time.perf_counter()
+        way()
+        times.setdefault(name, []).append(time.perf_counter() - begin)
+    rows = [
+        {
+            "way": name,
+            "seconds": float(f"{statistics.median(found):.4g}"),
+            "low": float(f"{min(found):.4g}"),
+            "high": float(f"{max(found):.4g}"),
+        }
+        for name, found in times.items()
+    ]
+    base = next(row["seconds"] for row in rows if row["way"] == "stream alone")
+    for row in rows:
+        if not row["way"].startswith("plan"):
+            row["over the stream"] = float(f"{row['seconds'] / base:.3g}")
+        print(row, flush=True)
+    return {
+        "seeds": [],
+        "numbers": sum(shape[0] * shape[1] for shape in shapes),
+        "repeats": REPEATS,
+        "rows": rows,
+    }
