@@ -32,11 +32,12 @@ def start(model: nn.Module, recipe: initkit.Recipe, seed: int) -> nn.Module:
 
 
 def spread(values: Sequence[float], digits: int = 4) -> dict[str, Any]:
-    """Geometric mean, smallest and largest of positive numbers; None where one is not finite."""
+    """Geometric mean, smallest and largest of numbers from 0 on; None where one is not finite."""
     found = np.asarray(values, float)
-    if not (np.isfinite(found) & (found > 0)).all():
+    if not np.isfinite(found).all():
         return {"middle": None, "low": None, "high": None}
-    middle = float(np.exp(np.log(found).mean()))
+    with np.errstate(divide="ignore"):
+        middle = float(np.exp(np.log(found).mean()))
     return {
         key: float(f"{value:.{digits}g}")
         for key, value in (("middle", middle), ("low", float(found.min())), ("high", float(found.max())))

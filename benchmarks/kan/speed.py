@@ -51,9 +51,17 @@ def run() -> dict[str, Any]:
         for layer in large.layers:
             layer.reset_parameters()
 
+    class Plain(initkit.Recipe):
+        """The same numbers in one scale, to tell the checks, statistics and hashes of any commit from the recipes."""
+
+        def plan(self, model: nn.Module) -> Any:
+            for name, _ in model.named_parameters():
+                yield initkit.Fill(name, initkit.Normal(0.1), why="the same everywhere")
+
     ways |= {
         "stream alone": stream,
         "inkan's own start": reset,
+        "a plain recipe: one scale, checks, statistics, hashes": lambda: initkit.apply(large, Plain(), rollback=False),
         "kan/power": lambda: initkit.apply(large, "kan/power", rollback=False),
         "kan/glorot": lambda: initkit.apply(large, "kan/glorot", rollback=False),
         "torch's normal_": lambda: [nn.init.normal_(layer.weight) for layer in large.layers],

@@ -10,6 +10,7 @@ import matplotlib
 
 matplotlib.use("svg")
 
+import kan_figures
 import node_tables
 import random_features
 import record
@@ -262,6 +263,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **random_features.DRAWN,
     **warm_start.DRAWN,
     **node_tables.DRAWN,
+    **kan_figures.DRAWN,
 }
 
 

@@ -60,3 +60,28 @@ def test_training_from_the_recipe_explains_some_of_it() -> None:
         names["loss"](model).backward()
         optimizer.step()
     assert names["score"](model) > 0.3
+
+
+KAT = str(Path(EXAMPLE).with_name("kat.py"))
+
+
+def test_rational_networks_take_their_own_default(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["apply", "--plugin", "kan", KAT]) == 0
+    assert "taking its recipe kan/kat" in capsys.readouterr().err
+    assert main(["inspect", "--probe", "kan/rational", "--weights", "kat.safetensors", KAT]) == 0
+    assert "PASS  4 rational layers" in capsys.readouterr().out
+
+
+def test_a_trained_network_keeps_its_function(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["apply", "--plugin", "kan", "--recipe", "from_mlp", KAT]) == 0
+    assert "kan/from_mlp filled 100.0% of the parameters" in capsys.readouterr().out
+    names = runpy.run_path(KAT)
+    model = names["model"]()
+    initkit.load(model, tmp_path / "kat.safetensors")
+    assert names["score"](model) > 0.9

@@ -67,6 +67,7 @@ def cases() -> list[tuple[str, str]]:
     return found
 
 
+@pytest.mark.filterwarnings("ignore:kan/power.*no residual branch")
 @pytest.mark.parametrize(("network", "recipe"), cases())
 def test_every_layer_is_set_runs_and_learns(network: str, recipe: str) -> None:
     build, names = NETWORKS[network]
@@ -97,6 +98,7 @@ def test_every_layer_is_set_runs_and_learns(network: str, recipe: str) -> None:
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.filterwarnings("ignore:kan/power.*no residual branch")
 @pytest.mark.parametrize("recipe", ["kan/lecun", "kan/glorot", "kan/glorot_fine", "kan/power", "kan/iso"])
 @pytest.mark.parametrize("family", ["efficient_kan", "flashkan", "inkan", "pykan", "fastkan", "chebykan"])
 def test_the_report_predicts_the_variance(family: str, recipe: str) -> None:
@@ -377,6 +379,11 @@ def test_power_says_when_a_network_is_deep() -> None:
     model = nn.Sequential(*(KANLinear(4, 4) for _ in range(6)))
     with pytest.warns(UserWarning, match="6 layers: the signal of power-law scales shrinks"):
         initkit.apply(model, "kan/power")
+
+
+def test_power_says_when_there_is_no_residual_branch() -> None:
+    with pytest.warns(UserWarning, match=r"model \(ChebyKANLayer\) has no residual branch.*kan/glorot"):
+        initkit.apply(ChebyKANLayer(3, 2), "kan/power")
 
 
 def test_grids_may_be_elsewhere_than_inputs() -> None:

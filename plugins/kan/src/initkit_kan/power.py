@@ -10,6 +10,7 @@ from annotated_types import Gt
 from torch import nn
 
 from initkit import Fill, Item
+from initkit.errors import listed
 from initkit_kan import scales
 from initkit_kan.assumed import predicted_moments
 from initkit_kan.base import LayerRecipe, row
@@ -37,7 +38,8 @@ class Power(LayerRecipe):
         σ_b = c_b (n K)^-β      β = 1.75
 
     Weights are normal with mean 0. Splines start so small that a layer is almost its residual branch; the signal
-    shrinks with depth, so it is a recipe for up to four hidden layers.
+    shrinks with depth, so it is a recipe for up to four hidden layers; without a residual branch (ChebyKAN) it starts
+    near 0, and ``kan/glorot`` does better.
 
     Args:
         residual_exponent: α, or two of them: for K and for n.
@@ -84,8 +86,13 @@ class Power(LayerRecipe):
         remarks = self.remarks(model, found, fills)
         if len(found.layers) > DEEPEST:
             remarks.append(
-                f"{len(found.layers)} layers: the signal of power-law scales shrinks with depth; kan/iso and "
-                "kan/glorot are for deep networks"
+                f"{len(found.layers)} layers: the signal of power-law scales shrinks with depth; kan/iso keeps it"
+            )
+        bare = [layer.title for layer in found.layers if layer.residual is None]
+        if bare:
+            remarks.append(
+                f"{listed(bare, 3)} {'has' if len(bare) == 1 else 'have'} no residual branch: power-law splines alone "
+                "start near 0; kan/glorot is for such layers"
             )
         yield from self.closing(rows, remarks)
 
