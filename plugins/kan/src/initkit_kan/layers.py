@@ -196,7 +196,9 @@ def values(layer: str, module: nn.Module, name: str) -> Array:
             f"{layer or 'model'} ({type(module).__name__}): {name} is on the meta device and holds no values, "
             "which the scales depend on; build the model on a real device"
         )
-    return found.detach().to("cpu", torch.float64).numpy()
+    gather = getattr(found, "full_tensor", None)  # of a DTensor
+    whole: torch.Tensor = found if gather is None else gather()
+    return whole.detach().to("cpu", torch.float64).numpy()
 
 
 def same_shape(layer: str, module: nn.Module, name: str, wanted: tuple[int, ...], as_in: str) -> None:
