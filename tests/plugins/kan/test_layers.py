@@ -260,6 +260,9 @@ def test_a_bad_batch() -> None:
         initkit.apply(model, recipe, inputs=x)
     with pytest.raises(NeedError, match="all samples of the batch are alike"):
         initkit.apply(model, recipe, inputs=torch.ones(9, 3))
+    with pytest.warns(UserWarning, match="more than 20 % of the batch are outside the grid of 0, where splines fade"):
+        report = initkit.apply(copy.deepcopy(model), recipe, inputs=1.8 * torch.rand(99, 3) - 0.4)
+    assert report.notes["kan/lecun layers"][0]["outside_grid"] > 0.2
     with pytest.raises(PlanError, match="its functions are 0 wherever its inputs are"):
         initkit.apply(model, recipe, inputs=50 + torch.rand(9, 3))
     unused = nn.ModuleDict({"a": KANLinear(3, 3), "b": KANLinear(3, 3)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from initkit.errors import listed
 from initkit.probing.inputs import Inputs
 from initkit_kan import scales
 from initkit_kan.base import row, seven
+from initkit_kan.coverage import OUTSIDE, shares
 from initkit_kan.layers import Layer
 from initkit_kan.moments import Moments, evaluate
 
@@ -66,6 +68,7 @@ class Calibration:
         if missing:
             raise CommitError(f"recipe {self._recipe.id}: {listed(missing)} was not called with the inputs given")
         self._ctx.note(f"{self._recipe.id} layers", [self._rows[layer.name] for layer in self._layers])
+        self._remark()
         return self._weights
 
     def _scale(self, layer: Layer, module: nn.Module, x: Any) -> None:
@@ -82,7 +85,21 @@ class Calibration:
                 self._weights[full] = self._ctx.sample(draw, full)
                 self._ctx.write(full, self._weights[full])
         gains = scales.gains(layer.fans, moments, chosen)
-        self._rows[layer.name] = {**row(layer, chosen, gains), "input_std": seven(moments.g)}
+        found = {**row(layer, chosen, gains), "input_std": seven(moments.g)}
+        if layer.family != "chebykan":
+            found["outside_grid"] = seven(shares(layer.make_basis(), as_seen(layer, x.reshape(-1, layer.n)))["outside"])
+        self._rows[layer.name] = found
+
+    def _remark(self) -> None:
+        """Say where inputs are not where splines are."""
+        far = [name for name, found in self._rows.items() if found.get("outside_grid", 0.0) > OUTSIDE]
+        if far:
+            words = (
+                f"more than {100 * OUTSIDE:.0f} % of the batch are outside the grid of {listed(far)}, where splines "
+                "fade: scale the inputs, or move the grid (update_grid)"
+            )
+            warnings.warn(f"{self._recipe.id}: {words}", stacklevel=2)
+            self._ctx.note(f"{self._recipe.id} remarks", [{"remark": words}])
 
 
 def first_names(model: nn.Module, layers: Sequence[Layer]) -> dict[str, str]:
@@ -112,7 +129,7 @@ def batch_moments(layer: Layer, x: Tensor, recipe: str) -> Moments:
     if not bool(torch.isfinite(x).all()):
         raise NeedError(f"recipe {recipe}: NaN or infinite values of the batch reach {layer.title}")
     basis = layer.make_basis()
-    seen = _as_seen(layer, x)
+    seen = as_seen(layer, x)
     mu0, mu1 = np.zeros((layer.n, basis.count)), np.zeros((layer.n, basis.count))
     r0, r1 = np.zeros(layer.n), np.zeros(layer.n)
     for part, after in _chunks(x, seen, layer.n * basis.count):
@@ -132,7 +149,7 @@ def batch_moments(layer: Layer, x: Tensor, recipe: str) -> Moments:
     return Moments(mu0 / count, mu1 / count, *residual, g)
 
 
-def _as_seen(layer: Layer, x: Tensor) -> Tensor:
+def as_seen(layer: Layer, x: Tensor) -> Tensor:
     """The batch as the basis sees it: after the layer norm, where there is one."""
     norm = layer.module._modules.get("layernorm")
     if not layer.normalised or norm is None:

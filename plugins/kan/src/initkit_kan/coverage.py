@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from initkit import NotMeasured, Plot, Scene, Table, Verdict
-from initkit_kan.bases import BSpline, GaussianRbf, Pairs
+from initkit_kan.bases import Basis, BSpline, GaussianRbf, Pairs
 from initkit_kan.layers import find_layers
 from initkit_kan.watching import Seen, watch
 
@@ -47,11 +48,20 @@ def grid(scene: Scene) -> Iterator[Table | Verdict]:
 
 
 def _row(seen: Seen) -> dict[str, Any]:
-    basis = seen.layer.make_basis()
-    basis = basis.one if isinstance(basis, Pairs) else basis
-    x = seen.basis_x.to("cpu", torch.float64).numpy()
-    if not np.isfinite(x).all():
+    if not bool(torch.isfinite(seen.basis_x).all()):
         raise NotMeasured(f"NaN or infinite values reach {seen.layer.title}")
+    return {"layer": seen.layer.name or "model", **shares(seen.layer.make_basis(), seen.basis_x)}
+
+
+def shares(basis: Basis, inputs: Tensor) -> dict[str, float]:
+    """Shares of inputs below and above the grid, outside it, and where every function is 0.
+
+    Args:
+        basis: splines, bumps, or products of splines.
+        inputs: (samples, n), finite.
+    """
+    basis = basis.one if isinstance(basis, Pairs) else basis
+    x = inputs.to("cpu", torch.float64).numpy()
     if isinstance(basis, BSpline):
         (low, high), first, last = basis.domain, basis.knots[:, 0], basis.knots[:, -1]
     else:
@@ -60,7 +70,6 @@ def _row(seen: Seen) -> dict[str, Any]:
         reach = 4 * basis.width  # a bump is below 1e-6 there
         first, last = low - reach, high + reach
     return {
-        "layer": seen.layer.name or "model",
         "below": float((x < low).mean()),
         "above": float((x > high).mean()),
         "outside": float(((x < low) | (x > high)).mean()),

@@ -106,7 +106,9 @@ def form_of(one: Rational) -> Form | None:
     With a = (1, 0, ...) and b = (1, 1, 0, 0) the value at -½ is 1/1.75 in the kernels' form, 1/0.75 in that of the CPU
     fallback, 1/1.25 with an absolute value around the sum. The module is not changed.
     """
-    a, b = torch.zeros(one.rows, NUMERATOR), torch.zeros(one.groups, DENOMINATOR)
+    held = tensor(one.name, one.module, "weight_numerator")
+    device = torch.device("cpu") if held.is_meta else held.device
+    a, b = torch.zeros(one.rows, NUMERATOR, device=device), torch.zeros(one.groups, DENOMINATOR, device=device)
     a[:, 0], b[:, :2] = 1.0, 1.0
     stand_ins = {"weight_numerator": a, "weight_denominator": b}
     answers: dict[Form, float] = {"kernel": 1 / 1.75, "fallback": 1 / 0.75, "sum": 1 / 1.25}
@@ -115,7 +117,7 @@ def form_of(one: Rational) -> Form | None:
         try:
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                out = torch.func.functional_call(one.module, stand_ins, (torch.full(shape, -0.5),))
+                out = torch.func.functional_call(one.module, stand_ins, (torch.full(shape, -0.5, device=device),))
         except Exception:  # noqa: BLE001 - another rank, or a kernel that needs another device
             continue
         if isinstance(out, Tensor) and not out.is_meta:
