@@ -31,7 +31,8 @@ class Iso(MomentRecipe):
     Args:
         share: s, the splines' part of the variance.
         input: what each layer is assumed to see: ``uniform`` on (-1, 1), ``normal`` (0, 1), ``grid`` (uniform on each
-            feature's own grid), or ``batch``: what ``inputs`` make of it, layer after layer.
+            feature's own grid), or ``batch``: what ``inputs`` make of it, layer after layer (then the bits are one
+            machine's).
         gain: g; None takes the standard deviation of that input (1/√3 for ``uniform``).
         per_feature: whether each input has scales of its own, where grids or inputs differ.
         keep_scale: leaves the tensors that multiply the splines (pykan's ``scale_sp``, efficient-kan's

@@ -58,7 +58,8 @@ class Kat(Recipe):
     of execution starts as the identity, as in the transformer's blocks ``act1 → fc1 → act2 → fc2``.
 
     Args:
-        activation: a name, a function of tensors, or ``keep`` for the coefficients that are there.
+        activation: a name, a function of tensors (fitted then, so that the bits are one machine's), or ``keep`` for the
+            coefficients that are there.
         identity: globs of the rational layers that start as the identity; None follows the rule above.
         kernel: the denominator's form; ``auto`` finds it by calling the module. ``fallback`` is 1 + Σ |b_i| x^i, which
             the CPU code computes: its denominator can cross 0, so that the fit has even powers alone.
