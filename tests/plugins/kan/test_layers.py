@@ -371,6 +371,13 @@ def test_what_is_refused_says_where_and_why(case: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_layers_that_are_not_supported_are_named_beside_others() -> None:
+    model = nn.Sequential(KANLinear(3, 2), _kanditioned())
+    with pytest.warns(UserWarning, match=r"1 \(Module\) has an init option of its own: left as it is"):
+        report = initkit.apply(model, "kan/glorot")
+    assert "1.kan_weight" in report.untouched
+
+
 def test_half_types_that_flush_are_said() -> None:
     model = nn.Sequential(KANLinear(1024, 4, 20)).half()
     with pytest.warns(UserWarning, match="of the draws are 0 in float16"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -94,10 +93,7 @@ class FromMlp(Recipe):
                         copied.add(item.name)
                         yield item
         yield from _others(model, mlp, copied)
-        remarks = untraced_remarks(traced)
-        for remark in remarks:
-            warnings.warn(f"{self.id}: {remark}", stacklevel=2)
-        yield Job("layers", lambda ctx: note(ctx, self.id, rows, remarks), "adds the fits to the report")
+        yield Job("layers", lambda ctx: note(ctx, self.id, rows, []), "adds the fits to the report")
 
     def _fit(
         self, one: Rational, traced: Wiring, sources: dict[str, str], mlp: nn.Module, form: Form, firsts: set[str]

@@ -112,7 +112,7 @@ class Kat(Recipe):
         rationals = needed_rationals(model, self.id)
         traced = wiring(model, rationals)
         identities = self._identities(rationals, traced)
-        rows, remarks, facts = [], untraced_remarks(traced), list[str]()
+        rows, remarks, facts = [], list[str](), list[str]()
         done: set[str] = set()
         for one in rationals:
             form, known = module_form(one, self.kernel)
@@ -132,6 +132,8 @@ class Kat(Recipe):
                     facts.append(f"{linear.name}: {listed(linear.norms)} before it makes its input's scale irrelevant")
                 yield from self._linear(one, linear, squares)
             rows.append({**row, "linear": ", ".join(linear.name for linear in fed)})
+        if remarks:
+            remarks += untraced_remarks(traced)
         for remark in remarks:
             warnings.warn(f"{self.id}: {remark}", stacklevel=2)
         said = [*remarks, *facts]
