@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from flashkan import KANNetwork as FlashNetwork
+from inkan import KANLayer
 from inkan import KANNetwork as InNetwork
 from kan_layouts import ChebyKANLayer, FastKANLayer, KANLinear, KAT_Group, rms
 from torch import Tensor, nn
@@ -206,6 +207,34 @@ def test_pykan_without_a_residual_branch() -> None:
     assert "act_fun.0.scale_base" in report.kept
     with pytest.raises(PlanError, match="no residual branch to carry the variance; kan/glorot_fine"):
         initkit.apply(model, "kan/iso")
+
+
+def test_a_layer_whose_connections_are_all_cut() -> None:
+    model = pykan(3, 4, 1)
+    with torch.no_grad():
+        model.act_fun[0].mask.zero_()
+    initkit.apply(model, "kan/glorot", seed=0)
+    assert not model.act_fun[0].coef.any()
+    assert not model.act_fun[0].scale_base.any()
+    assert model.act_fun[1].coef.any()
+
+
+class Zero(nn.Module):
+    """No residual branch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 0 * x
+
+
+@pytest.mark.filterwarnings("ignore:kan/power.*no residual branch")
+@pytest.mark.parametrize("recipe", ["kan/power", "kan/lecun", "kan/glorot_fine"])
+def test_packed_weights_without_a_residual_branch(recipe: str) -> None:
+    layer = KANLayer(5, 40, base_activation=Zero, compile_basis=False)
+    report = initkit.apply(layer, recipe, seed=0)
+    assert not layer.base_weight.any()
+    (row,) = report.notes[f"{recipe} layers"]
+    assert row["sigma_r"] is None
+    assert rms(layer(2 * torch.rand(900, 5) - 1)) == pytest.approx(row["output_rms"], rel=0.3)
 
 
 def test_adapted_grids_give_each_feature_its_own_scale() -> None:

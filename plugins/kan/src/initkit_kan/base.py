@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from initkit import Constant, Fill, Item, Job, JobContext, Keep, Normal, PlanError, Recipe, Values
+from initkit import Constant, Draw, Fill, Item, Job, JobContext, Keep, Normal, PlanError, Recipe, Values
 from initkit_kan.bases import Array
 from initkit_kan.layers import Found, Layer, find_layers, needed_layers, values
 from initkit_kan.scales import Gains, Scales
@@ -60,12 +60,12 @@ class LayerRecipe(Recipe):
                 yield Fill(layer.full(name), Values(ones, "the mask"), why="1 where there is a connection")
         for name in layer.zeros:
             yield Fill(layer.full(name), Constant(0.0), why="no offset")
-        if layer.residual is None and layer.residual_weights is not None:
+        if layer.residual is None and layer.residual_weights is not None and not layer.packed:
             yield Keep(layer.full(layer.residual_weights), "the residual branch is zero everywhere")
         for name, why in layer.keeps.items():
             yield Keep(layer.full(name), why)
 
-    def draws(self, layer: Layer, scales: Scales) -> dict[str, Normal]:
+    def draws(self, layer: Layer, scales: Scales) -> dict[str, Draw]:
         """The draws of the layer's weights, by name of the tensor within the module."""
         basis, residual = scales.basis, scales.residual
         if self.keep_scale:
@@ -82,11 +82,11 @@ class LayerRecipe(Recipe):
             basis = basis * layer.mask[..., None]
             residual = None if residual is None else residual * layer.mask
         arranged = layer.arrange(basis)
+        if layer.packed:
+            columns = layer.arrange_residual(np.zeros((1, 1)) if residual is None else residual)
+            return {layer.coefficients: _normal(np.concatenate([arranged, columns], axis=1))}
         if residual is None or layer.residual_weights is None:
             return {layer.coefficients: _normal(arranged)}
-        if layer.packed:
-            packed = np.concatenate([arranged, layer.arrange_residual(residual)], axis=1)
-            return {layer.coefficients: _normal(packed)}
         return {
             layer.residual_weights: _normal(layer.arrange_residual(residual)),
             layer.coefficients: _normal(arranged),
@@ -97,8 +97,8 @@ class LayerRecipe(Recipe):
         residual = "" if scales.residual is None else f"σ_r = {_rms(scales.residual):.4g}: {residual_why}"
         basis = f"σ_b = {_rms(scales.basis):.4g}: {basis_why}"
         for name, draw in self.draws(layer, scales).items():
-            if layer.packed and residual:
-                why = f"{residual}; {basis}"
+            if layer.packed:
+                why = f"{residual}; {basis}" if residual else f"{basis}; the residual branch is zero everywhere"
             else:
                 why = residual if name == layer.residual_weights else basis
             yield Fill(layer.full(name), draw, why=why)
@@ -127,6 +127,8 @@ class LayerRecipe(Recipe):
 def flushed(std: float, dtype: torch.dtype) -> float:
     """Share of draws from N(0, std²) that are rounded to 0: those below half the smallest number of the dtype."""
     info = torch.finfo(dtype)
+    if std == 0:
+        return 0.0
     return math.erf(info.tiny * info.eps / 2 / (std * math.sqrt(2)))
 
 
@@ -165,7 +167,10 @@ def seven(value: float) -> float:
     return float(f"{value:.7g}")
 
 
-def _normal(scales: Array) -> Normal:
+def _normal(scales: Array) -> Draw:
+    """Normal numbers with these standard deviations; 0 where every connection is cut."""
+    if not scales.any():
+        return Constant(0.0)
     different, place = np.unique(scales, return_inverse=True)
     rounded = np.array([seven(float(value)) for value in different])
     if len(set(rounded)) == 1:
