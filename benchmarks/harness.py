@@ -18,13 +18,20 @@ LIBRARIES = (
     "numpy",
     "scipy",
     "scikit-learn",
+    "scikit-image",
+    "siren-pytorch",
     "numba",
     "gensim",
     "pymetis",
+    "torchopt",
+    "higher",
     "initkit-core",
+    "transformers",
     "initkit-gnn",
     "flashkan",
     "initkit-kan",
+    "initkit-inr",
+    "initkit-ssm",
 )
 
 

@@ -10,10 +10,15 @@ import matplotlib
 
 matplotlib.use("svg")
 
+import coordinate_networks
+import inr_meta
 import kan_figures
+import measuring
 import node_tables
 import random_features
 import record
+import ssm_gated
+import ssm_lti
 import warm_start
 from matplotlib import pyplot
 from matplotlib.axes import Axes
@@ -264,6 +269,11 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **warm_start.DRAWN,
     **node_tables.DRAWN,
     **kan_figures.DRAWN,
+    **coordinate_networks.DRAWN,
+    **inr_meta.DRAWN,
+    **ssm_gated.DRAWN,
+    **ssm_lti.DRAWN,
+    **measuring.DRAWN,
 }
 
 

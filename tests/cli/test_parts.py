@@ -71,6 +71,10 @@ def test_options_go_to_the_recipe_that_has_them():
     lru, scale = Takes("ssm/lru", {"r_min": False}), Takes("ssm/scale", {"gain": False, "rule": True})
     assert _assign("r_min=.9", "gain=2", recipes=[lru, scale]) == [{"r_min": 0.9}, {"gain": 2}]
     assert _assign("rule=f.py:g", recipes=[lru, scale]) == [{}, {"rule": ("function", "f.py:g")}]
+    either = Takes("inr/siren", {"activation": True}, frozenset({"activation"}))
+    assert _assign("activation=sine:30", recipes=[either]) == [{"activation": "sine:30"}]
+    assert _assign('activation=["sine:300", "sine:30"]', recipes=[either]) == [{"activation": ["sine:300", "sine:30"]}]
+    assert _assign("activation=f.py:g", recipes=[either]) == [{"activation": ("function", "f.py:g")}]
     other = Takes("x/lru", {"r_min": False})
     with pytest.raises(UsageError, match=r"write --set ssm/lru.r_min=... or --set x/lru.r_min=..."):
         _assign("r_min=.9", recipes=[lru, other])
@@ -371,6 +375,31 @@ def test_a_second_move_that_fails_undoes_the_first(work, listing, monkeypatch, e
     with pytest.raises((FileError, KeyboardInterrupt)):
         other.write(_text("new tensors"), _text("new report"), force=False)
     assert listing() == ["m.report.json", "m.safetensors", "model.py"]
+
+
+def test_a_page_in_another_folder_that_cannot_be_moved_undoes_the_files_before_it(work, listing, monkeypatch):
+    import os
+
+    outputs = Outputs.of("out/m.safetensors", "m", "pages/m.html")
+    outputs.prepare()
+    real = os.replace
+
+    def replace(source: Any, place: Any) -> None:
+        if Path(place).suffix == ".html":
+            raise OSError(28, "No space left on device")
+        real(source, place)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(FileError, match="nothing was written"):
+        outputs.write(_text("tensors"), _text("report"), _text("page"), force=False)
+    outputs.discard()
+    assert listing() == ["model.py"]
+    monkeypatch.undo()
+    os.chdir(work)
+    outputs.prepare()
+    outputs.write(_text("tensors"), _text("report"), _text("page"), force=False)
+    assert listing() == ["model.py", "out", "out/m.report.json", "out/m.safetensors", "pages", "pages/m.html"]
+    assert outputs.fate() == "out/m.safetensors, out/m.report.json and pages/m.html were already written"
 
 
 def test_a_file_that_appears_during_the_work_is_not_overwritten(work):

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -175,3 +177,24 @@ def test_checkpoints_of_jobs_come_back_and_broken_ones_are_refused(tmp_path: Pat
     initkit.save(nn.Linear(2, 2), path)
     with pytest.raises(FileError, match="no checkpoint of a job"):
         load_checkpoint(path)
+
+
+def test_notes_that_a_loader_must_know_go_into_the_file(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Noted(initkit.Recipe):
+        """Notes two things."""
+
+        def plan(self, model: nn.Module) -> Iterator[initkit.Item]:
+            def work(ctx: initkit.JobContext) -> dict[str, torch.Tensor]:
+                ctx.note("unit", {"range": [-1, 1]}, saved=True)
+                ctx.note("history", [1.0, 0.5])
+                return {"w": torch.ones(2, 2)}
+
+            yield (job := initkit.Job("work", work, "notes"))
+            yield initkit.Fill("weight", job["w"], why="noted")
+
+    model, path = nn.Linear(2, 2, bias=False), tmp_path / "noted.safetensors"
+    report = initkit.apply(model, Noted())
+    initkit.save(model, path, report=report)
+    assert set(report.notes) == {"unit", "history"}
+    assert initkit.load(model, path).provenance["notes"] == {"unit": {"range": [-1, 1]}}

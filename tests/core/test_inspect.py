@@ -178,6 +178,57 @@ class TestEstimates:
         assert growth([1.0]) == 1.0
 
 
+class TestLayers:
+    """Which modules count as layers."""
+
+    def names(self, model: nn.Module, inputs: Any) -> list[str]:
+        return [row["layer"] for row in initkit.inspect(model, inputs, probes="core/signal").tables["layers"].rows]
+
+    def test_an_owner_of_many_layers_is_none(self) -> None:
+        class Encoder(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.position = nn.Parameter(torch.zeros(1, 8))
+                self.blocks = nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8), nn.Linear(8, 8))
+
+            def forward(self, x: Tensor) -> Tensor:
+                return self.blocks(x + self.position)  # type: ignore[no-any-return]
+
+        assert self.names(Encoder(), torch.randn(4, 8)) == ["blocks.0", "blocks.2"]
+
+    def test_attention_called_bare(self) -> None:
+        x = torch.randn(5, 2, 16)
+        assert self.names(nn.MultiheadAttention(16, 4), (x, x, x)) == ["MultiheadAttention"]
+
+    def test_weight_normalised_layers_without_offsets(self) -> None:
+        model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 3, bias=False)), nn.Linear(3, 2))
+        assert self.names(model, torch.randn(5, 4)) == ["0", "1"]
+
+    def test_a_layer_that_is_called_again(self) -> None:
+        class Again(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.layer = nn.Linear(8, 8)
+
+            def forward(self, x: Tensor) -> Tensor:
+                for _ in range(2):
+                    x = torch.tanh(self.layer(x))
+                return x
+
+        assert self.names(Again(), torch.randn(4, 8)) == ["layer", "layer (2)"]
+
+    def test_attention_is_differentiated_twice(self) -> None:
+        model = nn.Transformer(16, 2, 1, 1, 32, batch_first=True)
+        found = initkit.inspect(model, (torch.randn(3, 6, 16), torch.randn(3, 5, 16)), probes="core/jacobian")
+        assert found.number("Jacobian: largest singular value") is not None
+
+    def test_scripted_modules_are_refused(self) -> None:
+        with pytest.warns(DeprecationWarning, match="script"):
+            scripted = torch.jit.script(nn.Sequential(nn.Linear(3, 2)))
+        with pytest.raises(InitError, match="give the module that it was scripted from"):
+            initkit.inspect(scripted, torch.zeros(1, 3))
+
+
 class TestVerdicts:
     def test_a_dying_signal_is_told_in_words(self) -> None:
         torch.manual_seed(0)
@@ -425,3 +476,14 @@ class TestProbes:
         assert [row["measure"] for row in found.tables["model"].rows] == ["a", "b"]
         assert found.tables["gnn/model"].rows == [{"measure": "c", "value": None}]
         assert found.number("b") == "inf"
+
+
+def test_a_module_that_bears_two_names_and_a_tensor_in_two_modules_are_left_as_they_were() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+    model[2].weight = model[0].weight
+    model.again = model[4]
+    before = {name: (id(p), p.detach().clone()) for name, p in model.named_parameters()}
+    initkit.inspect(model, torch.randn(8, 4))
+    assert {name: id(p) for name, p in model.named_parameters()} == {name: key for name, (key, _) in before.items()}
+    assert all(torch.equal(p, before[name][1]) for name, p in model.named_parameters())
+    assert all(p.is_contiguous() for p in model.parameters())

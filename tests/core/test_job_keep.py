@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import initkit
-from initkit import CommitError, Fill, Item, Job, JobContext, Recipe
+from initkit import CommitError, Fill, Item, Job, JobContext, Keep, Recipe
 
 
 @dataclass(frozen=True)
@@ -56,3 +56,23 @@ def test_a_tensor_without_values_cannot_be_kept() -> None:
 class _Zeros(Recipe):
     def plan(self, model: Any) -> Iterator[Item]:
         yield Fill("weight", initkit.Constant(0.0), why="zeros")
+
+
+def test_a_job_alone_is_a_plan() -> None:
+    """A recipe that looked and found all well says so instead of failing."""
+
+    @dataclass(frozen=True)
+    class Looks(Recipe):
+        def plan(self, model: Any) -> Iterator[Item]:
+            def note(ctx: JobContext) -> dict[str, torch.Tensor]:
+                ctx.note("found", [{"layer": "all", "verdict": "well"}])
+                return {}
+
+            yield Keep("weight", why="well as it is")
+            yield Job("look", note, "says what was found")
+
+    model = nn.Linear(3, 2)
+    report = initkit.apply(model, Looks())
+    assert list(report) == []
+    assert report.kept == ["weight"]
+    assert report.notes["found"] == [{"layer": "all", "verdict": "well"}]

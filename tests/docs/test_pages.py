@@ -158,6 +158,8 @@ def test_the_plugin_of_the_authoring_page_works(tmp_path: Path) -> None:
 
     assert "memory/irnn" in python("initkit_cli", "list")
     assert "times the identity" in python("initkit_cli", "apply", "--plugin", "memory", "model.py")
+    measured = python("initkit_cli", "inspect", "--plugin", "memory", "--recipe", "irnn", "model.py")
+    assert "after:  PASS  weight_hh_l0: the slowest direction keeps 1.00" in measured
     passed = python("pytest", "-q", "-p", "no:cacheprovider", "tests/test_conformance.py")
     assert " passed" in passed
 

@@ -20,7 +20,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = {"core": "initkit-core", "cli": "initkit-cli", "plugins/gnn": "initkit-gnn", "plugins/kan": "initkit-kan"}
+PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_dir())
+PACKAGES = {"core": "initkit-core", "cli": "initkit-cli", **{f"plugins/{name}": f"initkit-{name}" for name in PLUGINS}}
 HEAVY = {"initkit-gnn": "torch_geometric"}
 
 pytestmark = pytest.mark.slow
@@ -111,7 +112,7 @@ def test_core_and_cli_say_how_to_install_a_plugin(wheels: dict[str, Path], tmp_p
     assert "Traceback" not in applied.stderr
 
 
-@pytest.mark.parametrize("plugin", ["gnn"])
+@pytest.mark.parametrize("plugin", PLUGINS)
 def test_one_plugin_alone_does_its_example(wheels: dict[str, Path], tmp_path: Path, plugin: str) -> None:
     name = f"initkit-{plugin}"
     env = made(tmp_path, wheels, ["initkit-core", "initkit-cli", name])
@@ -123,8 +124,9 @@ def test_one_plugin_alone_does_its_example(wheels: dict[str, Path], tmp_path: Pa
     done = env.run("initkit", "apply", "--plugin", plugin, example, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["covered"] > 0
-    assert (env.folder / "example.safetensors").exists()
-    assert (env.folder / "example.report.json").exists()
+    stem = Path(example).stem
+    assert (env.folder / f"{stem}.safetensors").exists()
+    assert (env.folder / f"{stem}.report.json").exists()
     listed = env.run("initkit", "list").stdout
     assert f"{plugin}/" in listed
 
@@ -135,3 +137,5 @@ def test_wheels_hold_what_they_should(wheels: dict[str, Path]) -> None:
         assert any(entry.endswith("py.typed") for entry in names), name
         assert any(entry.endswith("LICENSE") for entry in names), name
         assert not any("test" in Path(entry).parts for entry in names), name
+    core = zipfile.ZipFile(wheels["initkit-core"]).namelist()
+    assert {"initkit/page/templates/page.html", "initkit/page/templates/style.css"} <= set(core)

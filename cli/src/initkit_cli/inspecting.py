@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,21 +58,25 @@ def run(request: InspectRequest, channel: Channel) -> None:
 
 def inspected(work: Work, progress: Any, *, probes: Sequence[str] | None) -> Any:
     """Inspect the model of the user's file, before and after the recipes where there are any."""
+    return look(work, progress, work.needs, probes=probes, recipes=work.recipes or None)
+
+
+def look(work: Work, progress: Any, needs: Mapping[str, Any], **options: Any) -> Any:
+    """Inspect the model of the user's file with its data, loss, seed and device; options as :func:`initkit.inspect`."""
     import initkit
 
-    needs = dict(work.needs)
-    inputs, targets = needs.pop("inputs", None), needs.pop("targets", None)
+    data = dict(needs)
+    inputs, targets = data.pop("inputs", None), data.pop("targets", None)
     return initkit.inspect(
         work.model,
         inputs,
-        probes=probes,
-        recipes=work.recipes or None,
         loss=work.function("loss"),
         targets=targets,
         seed=work.words.request.seed,
         device=work.words.request.device,
         progress=progress,
-        **needs,
+        **options,
+        **data,
     )
 
 

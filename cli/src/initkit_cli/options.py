@@ -11,6 +11,7 @@ from typing import Any
 from initkit.errors import did_you_mean, listed
 from initkit_cli.failures import UsageError
 
+_IN_A_FILE = re.compile(r".+\.py:[A-Za-z_]\w*")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -31,10 +32,21 @@ class Setting:
 
 @dataclass(frozen=True)
 class Takes:
-    """What a recipe accepts: its id, and its options with whether each is a callable."""
+    """What a recipe accepts.
+
+    Args:
+        recipe: its id.
+        options: by name, and whether each may be a callable.
+        also: those callable options that may be another value as well; ``file.py:fn`` is a function there.
+    """
 
     recipe: str
     options: Mapping[str, bool]
+    also: frozenset[str] = frozenset()
+
+    def function(self, name: str, text: str) -> bool:
+        """Whether a text names a function for an option."""
+        return self.options[name] and (name not in self.also or _IN_A_FILE.fullmatch(text) is not None)
 
 
 def parse_pair(text: str, flag: str) -> tuple[str, str]:
@@ -89,8 +101,8 @@ def assign(
         for index in _owners(setting, recipes):
             if setting.name in found[index]:
                 raise UsageError(f"--set {setting.name}: the option is set twice for {recipes[index].recipe}")
-            callable_option = recipes[index].options[setting.name]
-            found[index][setting.name] = function(setting.text) if callable_option else parse_value(setting.text)
+            named = recipes[index].function(setting.name, setting.text)
+            found[index][setting.name] = function(setting.text) if named else parse_value(setting.text)
     return found
 
 

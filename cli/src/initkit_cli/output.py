@@ -1,4 +1,4 @@
-"""The two files of a run: checked before work starts, written both or neither."""
+"""The files of a run: checked before work starts, written all or none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,28 +14,32 @@ from initkit.errors import FileError
 from initkit_cli.failures import UsageError
 
 SUFFIX = ".safetensors"
+PAGES = (".html", ".htm")
 
 
 @dataclass
 class Outputs:
-    """Where the tensors and the report go.
+    """Where the tensors, the report and the page go.
 
     Args:
         model: of the tensors.
         report: of the report.
+        page: of the page; None where none is asked for.
     """
 
     model: Path
     report: Path
+    page: Path | None = None
     written: bool = False
     _made: list[Path] = field(default_factory=list)
 
     @classmethod
-    def of(cls, output: str | None, stem: str) -> Outputs:
-        """The files of ``--output``; without it they bear the target's name and lie in the working folder.
+    def of(cls, output: str | None, stem: str, page: str | None = None) -> Outputs:
+        """The files of ``--output`` and ``--report``; without the former the tensors and the report bear the target's
+        name and lie in the working folder.
 
         Raises:
-            UsageError: the name is no name of a safetensors file.
+            UsageError: the name is no name of such a file.
         """
         text = output if output is not None else stem + SUFFIX
         path = Path(text)
@@ -43,7 +47,12 @@ class Outputs:
             raise UsageError(f"--output {text} is a folder; name a file in it: {path / (stem + SUFFIX)}")
         if path.suffix != SUFFIX:
             raise UsageError(f"--output {text}: the file's name must end in {SUFFIX}: {path.with_suffix(SUFFIX)}")
-        return cls(path, path.with_suffix(".report.json"))
+        return cls(path, path.with_suffix(".report.json"), _page(page, stem))
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All files, in the order in which they are written."""
+        return (self.model, self.report) if self.page is None else (self.model, self.report, self.page)
 
     def check(self, *, force: bool) -> None:
         """Look whether the files may be written; changes nothing.
@@ -52,19 +61,25 @@ class Outputs:
             UsageError: one exists, and ``force`` is not given.
             FileError: one is a folder.
         """
-        for path in (self.model, self.report):
+        for path in self.paths:
             if path.is_dir():
                 raise FileError(f"cannot write {path}: it is a folder")
             if os.path.lexists(path) and not force:
-                raise UsageError(f"{path} exists; add --force to replace it, or name another file with --output")
+                flag = "--report" if path is self.page else "--output"
+                raise UsageError(f"{path} exists; add --force to replace it, or name another file with {flag}")
 
     def prepare(self) -> None:
-        """Make the folder, and try whether it can be written to.
+        """Make the folders, and try whether they can be written to.
 
         Raises:
-            FileError: it cannot be made or written to; what was made is removed again.
+            FileError: one cannot be made or written to; what was made is removed again.
         """
-        folder = self.model.parent
+        self._prepare(self.model, "--output")
+        if self.page is not None:
+            self._prepare(self.page, "--report")
+
+    def _prepare(self, file: Path, flag: str) -> None:
+        folder = file.parent
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             for path in reversed(missing):
@@ -75,41 +90,42 @@ class Outputs:
         except OSError as error:
             self.discard()
             if isinstance(error, (FileExistsError, NotADirectoryError)):
-                file = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), folder)
-                raise FileError(f"cannot write {self.model}: {file} is a file, not a folder") from None
+                blocks = [path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()]
+                raise FileError(f"cannot write {file}: {[*blocks, folder][0]} is a file, not a folder") from None
             why = error.strerror or str(error)
-            raise FileError(f"cannot write {self.model}: folder {folder}: {why}; name another with --output") from None
+            raise FileError(f"cannot write {file}: folder {folder}: {why}; name another with {flag}") from None
 
-    def write(self, model: Callable[[Path], None], report: Callable[[Path], None], *, force: bool) -> None:
-        """Write both files or neither.
+    def write(self, *writers: Callable[[Path], None], force: bool) -> None:
+        """Write all files or none.
 
-        Both are written in full under a hidden folder beside their place and then moved; if the second move fails,
-        the first is undone.
+        They are written in full under hidden folders beside their places and then moved; if a move fails, those
+        before it are undone.
 
         Args:
-            model: writes the tensors to a path.
-            report: writes the report to a path.
+            writers: one for each of :attr:`paths`, called with a path to write to.
             force: whether existing files are replaced.
 
         Raises:
             UsageError: a file has appeared meanwhile.
-            FileError: one cannot be written; both are as they were.
+            FileError: one cannot be written; all are as they were.
         """
+        stages: dict[Path, Path] = {}
         try:
-            stage = Path(tempfile.mkdtemp(prefix=".initkit-", dir=self.model.parent))
-        except OSError as error:
-            raise FileError(f"cannot write {self.model}: {error.strerror or error}") from None
-        try:
-            ready = [(stage / self.model.name, self.model), (stage / self.report.name, self.report)]
-            for (source, place), write in zip(ready, (model, report), strict=True):
+            ready = []
+            for place, write in zip(self.paths, writers, strict=True):
+                if place.parent not in stages:
+                    stages[place.parent] = Path(tempfile.mkdtemp(prefix=".initkit-", dir=place.parent))
+                source = stages[place.parent] / place.name
                 _named(write, source, place)
+                ready.append((source, place))
             self.check(force=force)
-            self._move(ready, stage)
+            self._move(ready)
             self.written = True
         except OSError as error:
             raise FileError(f"cannot write {self.model}: {error.strerror or error}; nothing was written") from None
         finally:
-            shutil.rmtree(stage, ignore_errors=True)
+            for stage in stages.values():
+                shutil.rmtree(stage, ignore_errors=True)
 
     def discard(self) -> None:
         """Remove the folders that were made for files that never came."""
@@ -121,13 +137,16 @@ class Outputs:
 
     def fate(self) -> str:
         """What became of the files, for a run that was interrupted."""
-        return f"{self.model} and {self.report} were already written" if self.written else "nothing was written"
+        if not self.written:
+            return "nothing was written"
+        *most, last = map(str, self.paths)
+        return f"{', '.join(most)} and {last} were already written"
 
-    def _move(self, ready: list[tuple[Path, Path]], stage: Path) -> None:
+    def _move(self, ready: Sequence[tuple[Path, Path]]) -> None:
         undo: list[Callable[[], None]] = []
         try:
             for source, place in ready:
-                old = stage / f"{place.name}.old"
+                old = source.with_name(f"{place.name}.old")
                 if os.path.lexists(place):
                     _second_name(place, old)
                     undo.append(lambda old=old, place=place: os.replace(old, place))  # type: ignore[misc]
@@ -139,7 +158,22 @@ class Outputs:
                 with contextlib.suppress(OSError):
                     step()
             raise
-        _sync(self.model.parent)
+        for folder in {place.parent for _, place in ready}:
+            _sync(folder)
+
+
+def _page(text: str | None, stem: str) -> Path | None:
+    if text is None:
+        return None
+    path = Path(text)
+    if path.is_dir() or text.endswith(("/", os.sep)):
+        raise UsageError(f"--report {text} is a folder; name a file in it: {path / (stem + '.html')}")
+    if path.suffix.lower() not in PAGES:
+        raise UsageError(
+            f"--report {text}: the page's name must end in {PAGES[0]}: {path.with_suffix(PAGES[0])} "
+            "(the report as JSON is written beside the tensors in any case)"
+        )
+    return path
 
 
 def _named(write: Callable[[Path], None], source: Path, place: Path) -> None:

@@ -37,9 +37,7 @@ class Page:
             raise UsageError(f"{path} exists; add --force to replace it, or name another file")
         if not path.parent.is_dir():
             raise UsageError(f"--html {text}: there is no folder {path.parent}")
-        for package in ("matplotlib", "jinja2"):
-            if importlib.util.find_spec(package) is None:
-                raise UsageError(f'--html needs {package}; install it with: pip install "initkit-core[html]"')
+        check_tools("--html")
         return cls(path)
 
     def write(self, **parts: Any) -> None:
@@ -48,3 +46,14 @@ class Page:
             import initkit
 
             initkit.write_page(self.path, **parts)
+
+
+def check_tools(flag: str) -> None:
+    """See whether what draws pages is installed, without importing it.
+
+    Raises:
+        UsageError: it is not; says how to install it.
+    """
+    for package in ("matplotlib", "jinja2"):
+        if importlib.util.find_spec(package) is None:
+            raise UsageError(f'{flag} needs {package}; install it with: pip install "initkit-core[html]"')

@@ -34,11 +34,11 @@ def recommended(target: str, set_model: Sequence[str], channel: Channel) -> tupl
 
 def _hollow_model(words: Words, names: Names) -> Any:
     """The model on the meta device where a function builds it there, else as it is."""
-    import torch
+    from initkit_cli.hollow import hollow
 
     given = (names, words.target.builder, words.model_arguments, words.possible_needs)
     try:
-        with torch.device("meta"):
+        with hollow():
             return find_builder(*given)()
     except Exception:  # noqa: BLE001 - a builder that reads values cannot work there
         return find_model(*given)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from initkit_cli import tables
 from initkit_cli.channel import Channel
 from initkit_cli.failures import Interrupted
+from initkit_cli.looks import Looks, askers
 from initkit_cli.output import Outputs
+from initkit_cli.page import check_tools
 from initkit_cli.progress import bars
 from initkit_cli.subject import Request, Words, Work
 
@@ -23,6 +26,7 @@ class ApplyRequest(Request):
     exclude: Sequence[str] = ()
     dry_run: bool = False
     output: str | None = None
+    page: str | None = None
     force: bool = False
 
 
@@ -32,30 +36,38 @@ def run(request: ApplyRequest, channel: Channel) -> None:
     Raises:
         UsageError, InitError, UserCodeError, Interrupted: nothing was written.
     """
-    words = Words(request, channel)
-    outputs = Outputs.of(request.output, words.target.stem)
+    words = Words(request, channel, also=askers() if request.page is not None else ())
+    outputs = Outputs.of(request.output, words.target.stem, request.page)
     if not request.dry_run:
         outputs.check(force=request.force)
+        if outputs.page is not None:
+            check_tools("--report")
     words.check_device()
     if request.dry_run:
-        work = Work(words)
+        work = Work(words, wishes=False)
         with work.users_frames():
             plan = _plan(work, request)
         channel.json(plan.to_json()) if request.as_json else tables.show_plan(plan.to_dict())
         return
     with _kept_or_undone(outputs):
         outputs.prepare()
-        work = Work(words)
-        with bars() as progress, work.users_frames():
-            report = _apply(work, request, progress)
-        _write(work.model, report, outputs, force=request.force)
+        work = Work(words, wishes=False)
+        looks = Looks(work) if outputs.page is not None else None
+        with bars() as progress:
+            if looks is not None:
+                looks.look(progress)
+            with work.users_frames():
+                report = _apply(work, request, progress)
+            if looks is not None:
+                looks.look(progress)
+        _write(work.model, report, outputs, looks, force=request.force)
         if request.as_json:
             channel.json(report.to_json())
         else:
             tables.show_report(report.to_dict())
         say = channel.say if request.as_json else print
-        say(f"wrote {outputs.model}")
-        say(f"wrote {outputs.report}")
+        for path in outputs.paths:
+            say(f"wrote {path}")
 
 
 def _plan(work: Work, request: ApplyRequest) -> Any:
@@ -94,11 +106,14 @@ def _kept_or_undone(outputs: Outputs) -> Iterator[None]:
         outputs.discard()
 
 
-def _write(model: Any, report: Any, outputs: Outputs, *, force: bool) -> None:
+def _write(model: Any, report: Any, outputs: Outputs, looks: Looks | None, *, force: bool) -> None:
     import initkit
 
-    outputs.write(
+    writers: list[Callable[[Path], None]] = [
         lambda path: initkit.save(model, path, report=report),
         lambda path: initkit.write_report(report, path),
-        force=force,
-    )
+    ]
+    if looks is not None:
+        found = looks.found
+        writers.append(lambda path: initkit.write_page(path, report=report, model=model, inspection=found))
+    outputs.write(*writers, force=force)

@@ -104,6 +104,10 @@ class Words:
 class Work:
     """The executed file, the model, the recipes and their data.
 
+    Args:
+        words: the request.
+        wishes: whether the data of those beside the recipes is looked for too; else :meth:`wished` does it.
+
     Attributes:
         names: of the user's file.
         model: the model.
@@ -111,7 +115,7 @@ class Work:
         needs: data by name.
     """
 
-    def __init__(self, words: Words) -> None:
+    def __init__(self, words: Words, *, wishes: bool = True) -> None:
         import initkit
 
         self.words, request = words, words.request
@@ -128,9 +132,18 @@ class Work:
             self.recipes = _made(cards, words)
         asked = needs.wanted([*cards, *words.also])
         needs.check_given(words.data, asked, [one.id for one in (*cards, *words.also)])
-        self.needs = needs.resolve(asked, words.data, self.names)
+        self.needs = needs.resolve(asked if wishes else needs.wanted(cards), words.data, self.names)
         if request.weights is not None:
             initkit.load(self.model, request.weights)
+
+    def wished(self) -> dict[str, Any]:
+        """The data of recipes and of those beside them.
+
+        Raises:
+            InitError, UserCodeError: it cannot be had.
+        """
+        asked = {name: need for name, need in needs.wanted(self.words.also).items() if name not in self.needs}
+        return {**needs.resolve(asked, self.words.data, self.names), **self.needs}
 
     def users_frames(self) -> contextlib.AbstractContextManager[None]:
         """Errors that pass through the user's file (its forward, its functions) are the user's."""
@@ -185,10 +198,11 @@ def seed_everything(seed: int) -> None:
 def _made(cards: Sequence[Any], words: Words) -> list[Any]:
     import initkit
 
-    takes = [
-        options.Takes(card.id, {option.name: option.takes_function for option in describe.options_of(card.load())})
-        for card in cards
-    ]
+    takes = []
+    for card in cards:
+        known = describe.options_of(card.load())
+        also = frozenset(option.name for option in known if "text" in option.type.split(" | "))
+        takes.append(options.Takes(card.id, {option.name: option.takes_function for option in known}, also))
     found = []
     for card, chosen in zip(cards, options.assign(words.settings, takes, _function), strict=True):
         try:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from initkit._recipe import Recipe, recipe
     from initkit._recommend import recommend
     from initkit._save import save, write_report
+    from initkit._start import Start, start
     from initkit.cards import Card, Need
     from initkit.comparison import Comparison
     from initkit.difference import Difference
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from initkit.inspection import Inspection, UnhealthyError
     from initkit.items import Fill, Item, Job, Keep, Output, Set
     from initkit.jobs import JobContext
+    from initkit.page import write_page
     from initkit.plugins import recipes
     from initkit.probes import Plot, Probe, Table, Verdict
     from initkit.probing.scene import NotMeasured, Scene
@@ -75,6 +77,7 @@ _HOMES = {
     "initkit._recipe": ("Recipe", "recipe"),
     "initkit._recommend": ("recommend",),
     "initkit._save": ("save", "write_report"),
+    "initkit._start": ("Start", "start"),
     "initkit.cards": ("Card", "Need"),
     "initkit.comparison": ("Comparison",),
     "initkit.difference": ("Difference",),
@@ -104,6 +107,7 @@ _HOMES = {
     "initkit.inspection": ("Inspection", "UnhealthyError"),
     "initkit.items": ("Fill", "Item", "Job", "Keep", "Output", "Set"),
     "initkit.jobs": ("JobContext",),
+    "initkit.page": ("write_page",),
     "initkit.plugins": ("recipes",),
     "initkit.probes": ("Plot", "Probe", "Table", "Verdict"),
     "initkit.probing.scene": ("NotMeasured", "Scene"),
@@ -125,6 +129,8 @@ __all__ = [  # noqa: RUF022
     "recipes",
     "recommend",
     "save",
+    "start",
+    "write_page",
     "write_report",
     "Blocks",
     "Card",
@@ -164,6 +170,7 @@ __all__ = [  # noqa: RUF022
     "Scene",
     "Set",
     "Slot",
+    "Start",
     "Stream",
     "Table",
     "TruncatedNormal",

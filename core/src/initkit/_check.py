@@ -100,6 +100,7 @@ def _one(recipe: Recipe, item: Any, slots: Slots, narrowing: Narrowing, seen: _S
     if isinstance(item, Job):
         if item.name in seen.jobs:
             raise PlanError(f"recipe {recipe.id} yields two jobs named {item.name!r}")
+        seen.used += 1  # a job may write, mark or note by itself
         seen.jobs[item.name] = item
         return item
     raise PlanError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
 _WRAPPER_ATTRIBUTES = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
@@ -47,4 +48,6 @@ def joined(prefix: str, name: str) -> str:
 def _wrapped_attribute(module: nn.Module) -> str | None:
     if isinstance(module, _PARALLEL):
         return "module"
+    if isinstance(module, torch.jit.ScriptModule):  # its parts are no Python objects
+        return None
     return next((name for name in _WRAPPER_ATTRIBUTES if isinstance(module._modules.get(name), nn.Module)), None)

@@ -28,7 +28,7 @@ class Statistics:
 def statistics(tensor: torch.Tensor) -> Statistics:
     """Measure a tensor in float64, in fixed chunks, rounded to 6 significant digits; complex by its components."""
     values = tensor.detach().cpu().contiguous()
-    digest = hashlib.sha256(values.reshape(-1).view(torch.uint8).numpy().data).hexdigest()
+    digest = digest_of(values)
     if values.is_complex():
         values = torch.view_as_real(values.resolve_conj())
     count = values.numel()
@@ -39,6 +39,12 @@ def statistics(tensor: torch.Tensor) -> Statistics:
     low = min(float(chunk.min()) for chunk in _chunks(values))
     high = max(float(chunk.max()) for chunk in _chunks(values))
     return Statistics(_round(mean), _round(math.sqrt(spread)), _round(low), _round(high), digest)
+
+
+def digest_of(tensor: torch.Tensor) -> str:
+    """SHA-256 of a tensor's bytes."""
+    values = tensor.detach().cpu().contiguous()
+    return hashlib.sha256(values.reshape(-1).view(torch.uint8).numpy().data).hexdigest()
 
 
 def _chunks(values: torch.Tensor) -> Iterator[npt.NDArray[np.float64]]:

@@ -98,6 +98,28 @@ class JobContext:
             raise CommitError(f"job {self._job.name!r} cannot keep {slot.name}: it has no values yet")
         self._commit.kept_by_jobs[slot.name] = (self._job, why)
 
+    def mark(self, name: str, **flags: Any) -> None:
+        """Set attributes of a tensor that other libraries look for, such as ``_no_weight_decay``.
+
+        Undone if anything fails later. A tensor that is no object of its own, such as a parametrised one, is left.
+        """
+        tensor = getattr(self._commit.slots.find(name, f"job {self._job.name!r}"), "tensor", None)
+        if tensor is None:
+            return
+        held = vars(tensor)
+
+        def snapshot() -> Callable[[], None]:
+            before = {flag: held[flag] for flag in flags if flag in held}
+
+            def undo() -> None:
+                for flag in flags:
+                    held.pop(flag, None)
+                held.update(before)
+
+            return undo
+
+        self._commit.journal.write(snapshot, lambda: held.update(flags))
+
     def progress(self, iterable: Iterable[_T], words: str, total: int | None = None) -> Iterable[_T]:
         """Iterate while showing how far it is, where somebody looks."""
         return iterable if self._commit.progress is None else self._commit.progress(iterable, words, total)
@@ -123,6 +145,13 @@ class JobContext:
         """
         return load_checkpoint(path)
 
-    def note(self, key: str, table: Any) -> None:
-        """Add a table to the report: a list of rows (dicts) or any JSON value."""
-        self._commit.report.notes.add(key, table)
+    def note(self, key: str, table: Any, *, saved: bool = False) -> None:
+        """Add a table to the report: a list of rows (dicts) or any JSON value.
+
+        Args:
+            key: of the table.
+            table: what was found.
+            saved: whether a file that is saved with the report keeps it too, in its provenance: what whoever loads
+                the file must know.
+        """
+        self._commit.report.notes.add(key, table, saved=saved)

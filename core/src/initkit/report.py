@@ -98,9 +98,15 @@ class Notes(Mapping[str, Any]):
 
     def __init__(self) -> None:
         self._tables: dict[str, Any] = {}
+        self._saved: list[str] = []
 
-    def add(self, key: str, value: Any) -> None:
+    def add(self, key: str, value: Any, *, saved: bool = False) -> None:
         """Add a table; a key that is taken gets a number.
+
+        Args:
+            key: of the table.
+            value: a JSON value.
+            saved: whether a file that is saved with the report keeps it too.
 
         Raises:
             CommitError: the table is no JSON value.
@@ -111,6 +117,13 @@ class Notes(Mapping[str, Any]):
         while place in self._tables:
             place, count = f"{key} ({count})", count + 1
         self._tables[place] = json.loads(json.dumps(value))
+        if saved:
+            self._saved.append(place)
+
+    @property
+    def saved(self) -> dict[str, Any]:
+        """Those that a file keeps in its provenance."""
+        return {key: self._tables[key] for key in self._saved}
 
     def __getitem__(self, key: str) -> Any:
         return self._tables[key]
@@ -220,13 +233,14 @@ class Report(Mapping[str, Entry]):
 
     def provenance(self) -> dict[str, Any]:
         """What a checkpoint keeps of the report."""
-        return {
+        found: dict[str, Any] = {
             "recipes": self.recipes,
             "seed": self.seed,
             "versions": versions(),
             "set": [{"path": item.path, "value": item.value} for item in self.sets],
             "resized": [name for name, entry in self.entries.items() if entry.resized_from is not None],
         }
+        return found | ({"notes": self.notes.saved} if self.notes.saved else {})
 
     def __str__(self) -> str:
         rows = [

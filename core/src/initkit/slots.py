@@ -260,6 +260,8 @@ def slots_of(subject: Any) -> Slots:
     Raises:
         PlanError: nobody knows the subject.
     """
+    if isinstance(subject, torch.jit.ScriptModule):
+        raise PlanError("a scripted module cannot be read; give the module that it was scripted from")
     given = _from_plugins(subject)
     if isinstance(subject, nn.Module):
         found = {slot.name: slot for slot in _module_slots(subject)}

@@ -65,6 +65,10 @@ def command(
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="X.safetensors; the report goes to X.report.json."),
     ] = None,
+    report: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write one self-contained page as well: X.html, with what it did to signal."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing output files.")] = False,
 ) -> None:
     """Initialise a model: all or nothing, with a report."""
@@ -86,6 +90,7 @@ def command(
             dry_run=dry_run,
             as_json=as_json,
             output=output,
+            page=report,
             force=force,
         ),
         channel_of(context),

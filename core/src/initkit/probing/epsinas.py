@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from initkit._names import joined
 from initkit.probes import Table, Verdict
 from initkit.probing.inputs import output_of
 from initkit.probing.scene import NotMeasured, Scene
@@ -41,14 +42,17 @@ def epsinas_score(scene: Scene, first: float, second: float) -> float | None:
 
 def _with_constant(scene: Scene, value: float) -> Tensor:
     inputs = scene.given_inputs()
+    # Each module once, and its own tensors: functional_call does not restore a module that bears two names.
     state = {
-        name: torch.tensor(
-            0.0 if name.rpartition(".")[2].startswith("bias") else value, dtype=p.dtype, device=p.device
+        joined(prefix, name): torch.tensor(
+            0.0 if name.startswith("bias") else value, dtype=p.dtype, device=p.device
         ).expand(p.shape)
-        for name, p in scene.module.named_parameters()
+        for prefix, module in scene.module.named_modules()
+        for name, p in module._parameters.items()
+        if p is not None
     }
     with scene.undisturbed() as model:
-        out = output_of(functional_call(model, state, inputs.args, dict(inputs.kwargs)))
+        out = output_of(functional_call(model, state, inputs.args, dict(inputs.kwargs), tie_weights=False))
     return (torch.view_as_real(out) if out.is_complex() else out).double().reshape(-1)
 
 

@@ -27,7 +27,9 @@ def guessing(scene: Scene) -> Iterator[Table | Verdict]:
         inputs = noise_like(scene, ENOUGH) or inputs
     with scene.undisturbed() as model:
         out = output_of(scene.call(model, inputs))
-    if out.is_complex() or out.ndim < 2 or not 2 <= out.shape[-1] <= _MOST_CLASSES:
+    # Without targets only (samples, classes) tells which axis holds classes.
+    axes = out.ndim == 2 if scene.targets is None else out.ndim >= 2
+    if out.is_complex() or not axes or not 2 <= out.shape[-1] <= _MOST_CLASSES:
         raise NotMeasured(f"an output of shape {tuple(out.shape)} is no classes by samples")
     guesses = out.reshape(-1, out.shape[-1]).argmax(-1)
     classes = out.shape[-1]

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from initkit.probes import Table, Verdict
 from initkit.probing.inputs import Inputs, output_of
@@ -88,7 +89,8 @@ def _exact_rows(values: Tensor) -> Iterator[Table | Verdict]:
 
 
 def _estimated(scene: Scene, inputs: Inputs, signal: Tensor) -> tuple[float, float]:
-    with scene.undisturbed(grad=True) as model:
+    # Only the plain kernel of attention can be differentiated twice.
+    with scene.undisturbed(grad=True) as model, sdpa_kernel(SDPBackend.MATH):
         x = signal.detach().clone().requires_grad_()
         out = output_of(scene.call(model, inputs.replaced(signal, x)))
         out = (torch.view_as_real(out) if out.is_complex() else out).reshape(-1)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
 from initkit._guard import undisturbed
 from initkit._names import walk
@@ -112,7 +113,7 @@ def _without_dropout(model: nn.Module) -> Iterator[None]:
 
 
 class _Recorder:
-    """Hooks on every layer with parameters of its own, normalisations aside."""
+    """Hooks on every layer."""
 
     def __init__(self, model: nn.Module) -> None:
         self._held: list[_Held] = []
@@ -173,20 +174,24 @@ class _Recorder:
 
 
 def _layers(model: nn.Module) -> dict[str, tuple[nn.Module, bool]]:
-    """Modules with parameters of their own, normalisations aside, by name; and whether none encloses them."""
-    found: dict[str, tuple[nn.Module, bool]] = {}
-    seen: set[int] = set()
+    """The layers by name, and whether none encloses them.
+
+    A layer is a module with parameters of its own, normalisations aside, and at most one such module inside it: a
+    ``GCNConv`` with its ``Linear`` is one, an encoder that owns a position embedding beside its blocks is none.
+    """
+    owners: dict[str, nn.Module] = {}
     for _, name, module in walk(model):
-        own = [p for p in module._parameters.values() if p is not None]
-        if not name or id(module) in seen or not own or "Norm" in type(module).__name__:
-            continue
-        seen.add(id(module))
-        parts = name.split(".")
-        enclosed = any(".".join(parts[:i]) in found for i in range(1, len(parts)))
-        found[name] = (module, not enclosed)
-    if not found and model._parameters:  # a bare layer
-        found[type(model).__name__] = (model, True)
-    return found
+        own = any(parameter is not None for parameter in module._parameters.values()) or is_parametrized(module)
+        aside = "Norm" in type(module).__name__ or isinstance(module, ParametrizationList)
+        if own and not aside and all(module is not other for other in owners.values()):
+            owners[name] = module
+    layers = [name for name in owners if sum(_inside(other, name) for other in owners) <= 1]
+    enclosed = {name for name in layers if any(_inside(name, other) for other in layers)}
+    return {name or type(model).__name__: (owners[name], name not in enclosed) for name in layers}
+
+
+def _inside(name: str, other: str) -> bool:
+    return name != other and (not other or name.startswith(f"{other}."))
 
 
 def _second_moment(tensor: Tensor) -> Tensor:

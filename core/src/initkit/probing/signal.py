@@ -97,8 +97,9 @@ def _over_depth(key: str, noun: str, layers: Sequence[LayerRecord], m2: Sequence
         yield Verdict("FAIL", f"the {key} is exactly zero here: nothing gets through", silent)
         return
     spread, factor = max(m2) / min(m2), growth(m2)
+    way = "last to first" if key == "signal" else "first to last"
     rows = [
-        {"measure": f"{key}: last to first layer", "value": last / first},
+        {"measure": f"{key}: {way} layer", "value": last / first},
         {"measure": f"{key}: largest to smallest over depth", "value": spread},
         {"measure": f"{key}: factor a layer", "value": factor},
     ]

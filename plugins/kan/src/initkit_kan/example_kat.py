@@ -5,7 +5,7 @@ initkit apply --plugin kan --recipe from_mlp examples/kat.py     the function of
 initkit inspect --probe kan/rational examples/kat.py             what each rational layer starts as
 python examples/kat.py                                           converts the trained network and compares accuracies
 
-It needs scikit-learn: pip install scikit-learn
+The data need scikit-learn: pip install scikit-learn
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 import initkit
@@ -79,6 +78,8 @@ def model(width: int = 64, layers: int = 2) -> Classifier:
 @functools.cache
 def digits() -> tuple[Tensor, Tensor]:
     """All 1,797 images as rows of pixels in [-1, 1], and their classes; shuffled once."""
+    from sklearn.datasets import load_digits
+
     data = load_digits()
     order = torch.from_numpy(initkit.Stream(0, "digits").permutation(len(data.target)))
     return torch.from_numpy(data.data).float().div(8).sub(1)[order], torch.from_numpy(data.target).long()[order]

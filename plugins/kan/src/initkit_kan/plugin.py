@@ -85,5 +85,5 @@ def initkit_probes() -> list[Probe]:
 
 @hookimpl
 def initkit_example() -> str:
-    """A flashkan network on the diabetes data of scikit-learn."""
-    return str(Path(__file__).with_name("example.py"))
+    """A network of rational layers on the digits of scikit-learn; it needs no library of such layers."""
+    return str(Path(__file__).with_name("example_kat.py"))

@@ -1,0 +1,1 @@
+"""Benchmarks of the inr plugin: speed and evidence."""

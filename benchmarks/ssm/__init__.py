@@ -1,0 +1,1 @@
+"""Benchmarks of the ssm plugin: speed and evidence."""

@@ -1,0 +1,1 @@
+../plugins/inr/src/initkit_inr/example_audio.py

@@ -1,0 +1,1 @@
+../plugins/ssm/src/initkit_ssm/example_s4d.py

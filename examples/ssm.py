@@ -1,0 +1,1 @@
+../plugins/ssm/src/initkit_ssm/example.py
