@@ -31,6 +31,8 @@ LIBRARIES = (
     "initkit-poincare",
     "geoopt",
     "hypll",
+    "flashkan",
+    "initkit-kan",
     "initkit-inr",
     "initkit-ssm",
 )

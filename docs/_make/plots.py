@@ -13,6 +13,7 @@ matplotlib.use("svg")
 import coordinate_networks
 import hyperbolic
 import inr_meta
+import kan_figures
 import measuring
 import node_tables
 import random_features
@@ -269,6 +270,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **warm_start.DRAWN,
     **node_tables.DRAWN,
     **hyperbolic.DRAWN,
+    **kan_figures.DRAWN,
     **coordinate_networks.DRAWN,
     **inr_meta.DRAWN,
     **ssm_gated.DRAWN,

@@ -121,6 +121,14 @@ class TestGolden:
 
 
 class TestEstimates:
+    def test_a_model_may_give_one_number_a_sample(self, relu: nn.Sequential) -> None:
+        x, _ = data()
+        alone = nn.Sequential(relu, nn.Linear(3, 1, bias=False).double(), nn.Flatten(0))
+        assert alone(x).shape == (8,)
+        found = initkit.inspect(alone, x, probes="core/jacobian")
+        column = initkit.inspect(alone[:2], x, probes="core/jacobian")
+        assert found.number("Jacobian: largest") == column.number("Jacobian: largest") > 0
+
     def test_the_estimated_jacobian_is_near_the_exact_one(self) -> None:
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(40, 100), nn.Tanh(), nn.Linear(100, 80))  # 80 outputs: too many to be exact

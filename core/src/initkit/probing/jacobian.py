@@ -56,14 +56,15 @@ def exact(scene: Scene, inputs: Inputs, signal: Tensor) -> Tensor | None:
     assert part is not None
     with scene.undisturbed(grad=True) as model:
         x = part.detach().clone().requires_grad_()
-        out = output_of(scene.call(model, few.replaced(part, x))).flatten(1)
+        out = output_of(scene.call(model, few.replaced(part, x)))
+        out = out.reshape(len(out), -1)  # a model may give one number a sample
         if out.is_complex() or out.shape[1] > EXACT_OUTPUTS or out.shape[1] * x.numel() > _EXACT_ENTRIES:
             return None
         rows = []
         for column in range(out.shape[1]):
             (found,) = torch.autograd.grad(out[:, column].sum(), x, retain_graph=True, allow_unused=True)
             rows.append(torch.zeros_like(x) if found is None else found)
-        matrices = torch.stack([row.flatten(1) for row in rows], 1)
+        matrices = torch.stack([row.reshape(len(row), -1) for row in rows], 1)
     values: Tensor = torch.linalg.svdvals(matrices.double())
     return values
 

@@ -1,0 +1,1 @@
+"""Evidence for the recipes of Kolmogorov-Arnold layers."""

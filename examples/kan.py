@@ -1,0 +1,1 @@
+../plugins/kan/src/initkit_kan/example.py
