@@ -101,7 +101,7 @@ class Gaussian(Emission):
         n, total = statistics[..., 0], statistics[..., 1 : dims + 1]
         outer = statistics[..., dims + 1 :].reshape(*statistics.shape[:-1], dims, dims)
         kappa = self.kappa0 + n
-        # Deviations are from mu0, so that S + kappa0 n/kappa_n (xbar - mu0)(xbar - mu0)' is outer - total total'/kappa_n.
+        # About mu0, S + kappa0 n/kappa_n (xbar - mu0)(xbar - mu0)' is outer - total total'/kappa_n.
         psi = self.Psi0 + outer - total[..., :, None] * total[..., None, :] / kappa[..., None, None]
         return {"kappa": kappa, "nu": self.nu0 + n, "mu": self.mu0 + total / kappa[..., None], "Psi": psi}
 
