@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -171,9 +170,7 @@ def _parts(own: Floats, mean: Floats, covar: Floats, mix: int, seed: int) -> tup
 
 def to_dict(init: LabelInit, x: npt.NDArray[Any], shape: Shape | None = None) -> dict[str, Any]:
     """A finite HMM as nested lists, for any library: ``json.dumps`` takes it."""
-    made = params_from_labels(init, x, shape)
-    found: dict[str, Any] = json.loads(json.dumps({name: value.tolist() for name, value in made.tensors.items()}))
-    return found
+    return {name: value.tolist() for name, value in params_from_labels(init, x, shape).tensors.items()}
 
 
 def to_dynamax(init: LabelInit, x: npt.NDArray[Any], shape: Shape | None = None) -> dict[str, Floats]:

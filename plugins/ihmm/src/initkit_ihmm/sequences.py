@@ -221,7 +221,9 @@ def load_sequences(path: str | os.PathLike[str]) -> Any:
 
 def _of_archive(held: dict[str, npt.NDArray[Any]], name: str) -> dict[str, Any]:
     lengths = held.pop("lengths", None)
-    known = [key for key in ("X", "sequences") if key in held] or (list(held) if len(held) == 1 else [])
+    known: list[str] = [key for key in ("X", "sequences") if key in held]
+    if not known and len(held) == 1:
+        known.extend(held)
     if not known:
         raise NeedError(
             f"sequences: {name} holds {sorted(held)}; call the array 'X' (and 'lengths', if there are many)"
