@@ -18,31 +18,34 @@ FULL, DIAGONAL, KNOWN, CATEGORICAL, POISSON = 0, 1, 2, 3, 4
 
 
 @jit
-def log_density(kind: int, x: Any, theta: Any) -> float:
-    """``log f(x | theta)`` of one observation (D,); for counts without ``sum log x!``, which all states share."""
-    dims = len(x)
+def log_density(kind: int, x: Any, t: int, theta: Any, k: int) -> float:
+    """``log f(x_t | theta_k)``; for counts without ``sum log x!``, which all states share.
+
+    Takes whole arrays and indices: a view for every call would cost more than the arithmetic.
+    """
+    dims = x.shape[1]
     if kind == FULL:
         place = dims
         square = 0.0
         for i in range(dims):
             part = 0.0
             for j in range(i + 1):
-                part += theta[place] * (x[j] - theta[j])
+                part += theta[k, place] * (x[t, j] - theta[k, j])
                 place += 1
             square += part * part
-        return theta[place] - 0.5 * square
+        return theta[k, place] - 0.5 * square
     if kind == CATEGORICAL:
-        return theta[int(x[0])]
+        return theta[k, int(x[t, 0])]
     if kind == POISSON:
         found = 0.0
         for d in range(dims):
-            found += x[d] * theta[dims + d] - theta[d]
+            found += x[t, d] * theta[k, dims + d] - theta[k, d]
         return found
     square = 0.0
     for d in range(dims):
-        part = (x[d] - theta[d]) * theta[dims + d]
+        part = (x[t, d] - theta[k, d]) * theta[k, dims + d]
         square += part * part
-    return theta[2 * dims] - 0.5 * square
+    return theta[k, 2 * dims] - 0.5 * square
 
 
 def row_size(kind: int, dims: int, symbols: int) -> int:

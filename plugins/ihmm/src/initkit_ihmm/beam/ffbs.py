@@ -69,7 +69,7 @@ def forward(x: Any, seen: Any, first: Any, u: Any, rows: Any, order: Any, kind: 
         if seen[t]:
             top = -math.inf
             for n in range(found):
-                level[n] = log_density(kind, x[t], theta[reached[n]])
+                level[n] = log_density(kind, x, t, theta, reached[n])
                 top = max(top, level[n])
             for n in range(found):
                 weight[reached[n]] *= math.exp(level[n] - top)
@@ -143,7 +143,7 @@ def forward_log(
         top = -math.inf
         for k in range(states):
             if row[k] > -math.inf and seen[t]:
-                row[k] += log_density(kind, x[t], theta[k])
+                row[k] += log_density(kind, x, t, theta, k)
             top = max(top, row[k])
         for k in range(states):
             row[k] -= top
