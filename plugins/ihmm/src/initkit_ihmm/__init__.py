@@ -6,14 +6,33 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from initkit_ihmm.beam.normals import DiagonalGaussian, KnownVariance
+    from initkit_ihmm.beam.problem import problem_of
+    from initkit_ihmm.beam.state import to_beam_state
+    from initkit_ihmm.exact import exact_posterior
     from initkit_ihmm.labels import LabelInit
+    from initkit_ihmm.sampler import BeamSampler
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BeamSampler": "initkit_ihmm.sampler",
+    "DiagonalGaussian": "initkit_ihmm.beam.normals",
+    "KnownVariance": "initkit_ihmm.beam.normals",
     "LabelInit": "initkit_ihmm.labels",
+    "exact_posterior": "initkit_ihmm.exact",
+    "problem_of": "initkit_ihmm.beam.problem",
+    "to_beam_state": "initkit_ihmm.beam.state",
 }
-__all__ = ["LabelInit"]
+__all__ = [
+    "BeamSampler",
+    "DiagonalGaussian",
+    "KnownVariance",
+    "LabelInit",
+    "exact_posterior",
+    "problem_of",
+    "to_beam_state",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -40,7 +40,8 @@ class ExactPosterior:
     @property
     def states(self) -> Floats:
         """``P(K = 1..T)``."""
-        return np.bincount(self.partitions.max(axis=1), self.probabilities, minlength=self.partitions.shape[1])
+        found = np.bincount(self.partitions.max(axis=1), self.probabilities, minlength=self.partitions.shape[1])
+        return np.asarray(found, dtype=np.float64)
 
     @property
     def coclustering(self) -> Floats:

@@ -1,1 +1,1 @@
-"""The beam sampler for infinite hidden Markov models: compiled kernels, its state, chains and posterior."""
+"""The beam sampler for infinite hidden Markov models: compiled kernels, states, chains and what their draws say."""

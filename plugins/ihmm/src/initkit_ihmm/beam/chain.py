@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from initkit_ihmm.beam import layout
+from initkit_ihmm.beam.kernels.sweep import draw_path, slice_and_break, update
 from initkit_ihmm.beam.problem import Problem
 from initkit_ihmm.beam.state import BeamState
-from initkit_ihmm.beam.sweep import draw_path, slice_and_break, update
 from initkit_ihmm.labels import Floats, Ints
 
 TRACES = ("log_joint", "states", "alpha", "kappa", "gamma", "jumps", "entropy")
@@ -38,7 +38,7 @@ class Draw:
     sweep: int
 
     @property
-    def K(self) -> int:  # noqa: N802 - the papers' symbol
+    def K(self) -> int:
         """Number of states."""
         return len(self.theta)
 
@@ -61,7 +61,6 @@ class Chain:
         self.traces: list[Floats] = []
         self.draws: list[Draw] = []
         self.warned: set[str] = set()
-        self.idle = threading.Lock()
         self._buffer = np.empty(0)
         self.restore(state)
 
@@ -105,7 +104,16 @@ class Chain:
                 f"the sampler reached k_max={p.k_max} states: the draw is of a truncated model, raise k_max",
             )
         rounded = draw_path(
-            self.rng, p.x, p.seen, p.first, self._u, self._pi, self._theta, p.kind, self._trellis(reachable), self.labels
+            self.rng,
+            p.x,
+            p.seen,
+            p.first,
+            self._u,
+            self._pi,
+            self._theta,
+            p.kind,
+            self._trellis(reachable),
+            self.labels,
         )
         if rounded:
             self.warned.add("logarithms")
@@ -119,17 +127,16 @@ class Chain:
 
     def run(self, sweeps: int, stop: threading.Event | None = None) -> int:
         """Do so many sweeps, or until the event is set; how many were done."""
-        with self.idle:
-            for done in range(sweeps):
-                if stop is not None and stop.is_set():
-                    return done
-                trace = self.sweep()
-                number = len(self.traces)
-                if number >= self.burn and (number - self.burn) % self.thin == 0:
-                    state = self.state
-                    labels = state.labels.astype(np.int16)
-                    self.draws.append(Draw(labels, state.beta, state.transitions, state.theta, number))
-                self.traces.append(trace)
+        for done in range(sweeps):
+            if stop is not None and stop.is_set():
+                return done
+            trace = self.sweep()
+            number = len(self.traces)
+            if number >= self.burn and (number - self.burn) % self.thin == 0:
+                state = self.state
+                labels = state.labels.astype(np.int16)
+                self.draws.append(Draw(labels, state.beta, state.transitions, state.theta, number))
+            self.traces.append(trace)
         return sweeps
 
     def _trellis(self, states: int) -> Any:

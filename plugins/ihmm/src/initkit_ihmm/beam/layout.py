@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from initkit_ihmm.beam.densities import CATEGORICAL, DIAGONAL, FULL, KNOWN, POISSON
+from initkit_ihmm.beam.kernels.densities import CATEGORICAL, DIAGONAL, FULL, KNOWN, POISSON
 from initkit_ihmm.beam.normals import DiagonalGaussian, KnownVariance
 from initkit_ihmm.emissions import Categorical, Emission, Floats, Gaussian, Poisson
 
@@ -14,7 +15,7 @@ _LOG_2PI = np.log(2 * np.pi)
 
 
 def packed_prior(emission: Emission, dims: int) -> tuple[int, Floats]:
-    """The kind of an emission and its prior as one row, see :mod:`initkit_ihmm.beam.conjugate`.
+    """The kind of an emission and its prior as one row, see :mod:`initkit_ihmm.beam.kernels.conjugate`.
 
     Raises:
         TypeError: an emission that the sampler does not know.
@@ -47,7 +48,8 @@ def packed_parameters(kind: int, parameters: dict[str, Floats]) -> Floats:
         constant = -0.5 * (dims * _LOG_2PI + np.log(covars).sum(axis=1, keepdims=True))
         return np.concatenate([means, 1 / np.sqrt(covars), constant], axis=1)
     inverse = np.linalg.inv(np.linalg.cholesky(covars))
-    lower = inverse[:, *np.tril_indices(dims)]
+    low, across = np.tril_indices(dims)
+    lower = inverse[:, low, across]
     constant = -0.5 * dims * _LOG_2PI + np.log(np.diagonal(inverse, axis1=1, axis2=2)).sum(axis=1)
     return np.concatenate([means, lower, constant[:, None]], axis=1)
 
@@ -68,8 +70,8 @@ def unpacked_parameters(kind: int, theta: Floats, dims: int) -> dict[str, Floats
     return {"means": means, "covars": factor @ factor.transpose(0, 2, 1)}
 
 
-def observations(x: Any) -> tuple[Floats, Any]:
+def observations(x: Any) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Observations as float64 with zeros in rows that hold a NaN, and which rows hold none."""
     values = np.ascontiguousarray(x, dtype=np.float64)
-    seen = ~np.isnan(values).any(axis=1)
+    seen: npt.NDArray[np.bool_] = np.logical_not(np.isnan(values).any(axis=1))
     return np.where(seen[:, None], values, 0.0), seen

@@ -11,8 +11,8 @@ from scipy.special import gammaln
 
 from initkit import InitError
 from initkit_ihmm.beam import layout
-from initkit_ihmm.beam.conjugate import statistics_size
-from initkit_ihmm.beam.densities import POISSON, row_size
+from initkit_ihmm.beam.kernels.conjugate import statistics_size
+from initkit_ihmm.beam.kernels.densities import POISSON, row_size
 from initkit_ihmm.emissions import Categorical, Emission
 from initkit_ihmm.labels import Floats
 
@@ -110,7 +110,7 @@ class Problem:
     @property
     def dims(self) -> int:
         """D."""
-        return self.x.shape[1]
+        return int(self.x.shape[1])
 
     @property
     def symbols(self) -> int:
@@ -143,11 +143,16 @@ def problem_of(
         max_mem: bytes of a trellis in float64.
     """
     values, seen = layout.observations(x)
-    first = np.zeros(len(values), dtype=bool)
-    first[np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)] = True
     kind, prior = layout.packed_prior(emission, values.shape[1])
     constant = -float(gammaln(values[seen] + 1).sum()) if kind == POISSON else 0.0
     return Problem(
-        values, seen, first, tuple(lengths), emission, kind, prior, concentrations or Concentrations(), k_max, max_mem,
-        constant,
+        values, seen, beginnings(lengths), tuple(lengths), emission, kind, prior, concentrations or Concentrations(),
+        k_max, max_mem, constant,
     )  # fmt: skip
+
+
+def beginnings(lengths: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Where sequences begin, bool (T,)."""
+    first = np.zeros(sum(lengths), dtype=bool)
+    first[np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)] = True
+    return first

@@ -10,10 +10,10 @@ from scipy.special import digamma
 
 from initkit import InitError
 from initkit_ihmm.beam import layout
-from initkit_ihmm.beam.conjugate import add_up, draw_parameters
-from initkit_ihmm.beam.hyper import hyper_block
+from initkit_ihmm.beam.kernels.conjugate import add_up, draw_parameters
+from initkit_ihmm.beam.kernels.hyper import hyper_block
+from initkit_ihmm.beam.kernels.sticks import count_transitions, draw_rows
 from initkit_ihmm.beam.problem import Problem
-from initkit_ihmm.beam.sticks import count_transitions, draw_rows
 from initkit_ihmm.labels import Floats, Ints, LabelInit, compacted
 
 _ROUNDS = 5
@@ -38,7 +38,7 @@ class BeamState:
     scalars: Floats
 
     @property
-    def K(self) -> int:  # noqa: N802 - the papers' symbol
+    def K(self) -> int:
         """Number of states in use."""
         return len(self.beta) - 1
 

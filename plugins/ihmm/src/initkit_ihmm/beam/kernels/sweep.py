@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from initkit_ihmm.beam._jit import jit
-from initkit_ihmm.beam.conjugate import add_up, draw_parameters
-from initkit_ihmm.beam.ffbs import backward, backward_log, forward, forward_log, sort_rows
-from initkit_ihmm.beam.hyper import hyper_block, log_joint
-from initkit_ihmm.beam.sticks import break_sticks, count_transitions, draw_rows, draw_slices, drop_unused
+from initkit_ihmm.beam.kernels._jit import jit
+from initkit_ihmm.beam.kernels.conjugate import add_up, draw_parameters
+from initkit_ihmm.beam.kernels.ffbs import backward, backward_log, forward, forward_log, sort_rows
+from initkit_ihmm.beam.kernels.hyper import hyper_block, log_joint
+from initkit_ihmm.beam.kernels.sticks import break_sticks, count_transitions, draw_rows, draw_slices, drop_unused
 
 
 @jit

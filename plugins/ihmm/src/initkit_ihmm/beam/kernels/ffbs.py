@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from initkit_ihmm.beam._jit import jit
-from initkit_ihmm.beam.densities import log_density
+from initkit_ihmm.beam.kernels._jit import jit
+from initkit_ihmm.beam.kernels.densities import log_density
 
 
 @jit
@@ -96,7 +96,7 @@ def backward(rng: Any, first: Any, u: Any, pi: Any, trellis: Any, z: Any) -> int
     into = np.ascontiguousarray(pi[1 : states + 1, :states].T)
     sums = np.empty(states)
     for back in range(steps):
-        t = steps - 1 - back
+        t = int(steps - 1 - back)
         row = trellis[t]
         total = 0.0
         if back == 0 or first[t + 1]:

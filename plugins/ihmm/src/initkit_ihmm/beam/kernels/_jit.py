@@ -13,9 +13,11 @@ from typing import Any, TypeVar
 F = TypeVar("F", bound=Callable[..., Any])
 
 try:
-    from numba import njit
+    import numba
 except ImportError:  # pragma: no cover - numba is a dependency, but the chain does not need it
-    njit = None
+    njit: Any = None
+else:
+    njit = numba.njit
 
 
 def _forget_stale(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from initkit_ihmm.beam._jit import jit
+from initkit_ihmm.beam.kernels._jit import jit
 
 
 @jit

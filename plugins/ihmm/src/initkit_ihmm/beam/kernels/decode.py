@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from initkit_ihmm.beam._jit import jit
-from initkit_ihmm.beam.densities import log_density
+from initkit_ihmm.beam.kernels._jit import jit
+from initkit_ihmm.beam.kernels.densities import log_density
 from initkit_ihmm.labels import Floats, Ints
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from initkit_ihmm.beam._jit import jit
+from initkit_ihmm.beam.kernels._jit import jit
 
 FULL, DIAGONAL, KNOWN, CATEGORICAL, POISSON = 0, 1, 2, 3, 4
 
@@ -33,9 +33,9 @@ def log_density(kind: int, x: Any, t: int, theta: Any, k: int) -> float:
                 part += theta[k, place] * (x[t, j] - theta[k, j])
                 place += 1
             square += part * part
-        return theta[k, place] - 0.5 * square
+        return float(theta[k, place] - 0.5 * square)
     if kind == CATEGORICAL:
-        return theta[k, int(x[t, 0])]
+        return float(theta[k, int(x[t, 0])])
     if kind == POISSON:
         found = 0.0
         for d in range(dims):
@@ -45,7 +45,7 @@ def log_density(kind: int, x: Any, t: int, theta: Any, k: int) -> float:
     for d in range(dims):
         part = (x[t, d] - theta[k, d]) * theta[k, dims + d]
         square += part * part
-    return theta[k, 2 * dims] - 0.5 * square
+    return float(theta[k, 2 * dims] - 0.5 * square)
 
 
 def row_size(kind: int, dims: int, symbols: int) -> int:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from initkit_ihmm.beam import draws
-from initkit_ihmm.beam._jit import jit
-from initkit_ihmm.beam.conjugate import log_marginal
+from initkit_ihmm.beam.kernels import draws
+from initkit_ihmm.beam.kernels._jit import jit
+from initkit_ihmm.beam.kernels.conjugate import log_marginal
 
 _ROUNDS = 10
 

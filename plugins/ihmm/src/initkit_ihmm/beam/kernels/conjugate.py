@@ -1,8 +1,9 @@
 """Statistics of states, draws of their parameters and marginals, compiled.
 
-``prior`` is one row of numbers, by kind: ``FULL`` and ``DIAGONAL`` [D, kappa0, nu0, mu0 (D), Psi0 (D*D or D)]; ``KNOWN``
-[D, mu0, sigma0^2, sigma^2]; ``CATEGORICAL`` [V, h (V)]; ``POISSON`` [D, a, b (D)]. Statistics of a state: the number of
-its seen steps, then sums of x - mu0 (D) and of squares (lower triangle of D*D, or D); counts of symbols (V); sums (D).
+``prior`` is one row of numbers, by kind: ``FULL`` and ``DIAGONAL`` [D, kappa0, nu0, mu0 (D), Psi0 (D*D or D)];
+``KNOWN`` [D, mu0, sigma0^2, sigma^2]; ``CATEGORICAL`` [V, h (V)]; ``POISSON`` [D, a, b (D)]. Statistics of a state: the
+number of its seen steps, then sums of x - mu0 (D) and of squares (lower triangle of D*D, or D); counts of symbols (V);
+sums (D).
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from initkit_ihmm.beam._jit import jit
-from initkit_ihmm.beam.densities import CATEGORICAL, DIAGONAL, FULL, POISSON
-from initkit_ihmm.beam.draws import log_dirichlet, log_gamma
+from initkit_ihmm.beam.kernels._jit import jit
+from initkit_ihmm.beam.kernels.densities import CATEGORICAL, DIAGONAL, FULL, POISSON
+from initkit_ihmm.beam.kernels.draws import log_dirichlet, log_gamma
 
 _LOG_2PI = math.log(2.0 * math.pi)
 _LOG_PI = math.log(math.pi)
@@ -100,8 +101,8 @@ def draw_parameters(rng: Any, kind: int, row: Any, prior: Any, theta: Any) -> No
 def _draw_full(rng: Any, row: Any, prior: Any, theta: Any) -> None:
     """Normal-inverse-Wishart by Bartlett: ``Psi_n = L L'``, ``Sigma = F F'`` with ``F = L B^-1``, B lower triangular.
 
-    B has chi_{nu-D+1+i} on the diagonal and normals below: the transpose of Bartlett's factor in reversed coordinates, so
-    that F and its inverse are triangular and a density costs half the products.
+    B has chi_{nu-D+1+i} on the diagonal and normals below: the transpose of Bartlett's factor in reversed coordinates,
+    so that F and its inverse are triangular and a density costs half the products.
     """
     dims = int(prior[0])
     kappa, nu = prior[1] + row[0], prior[2] + row[0]
@@ -134,12 +135,12 @@ def _draw_full(rng: Any, row: Any, prior: Any, theta: Any) -> None:
 @jit
 def log_marginal(kind: int, row: Any, prior: Any) -> float:
     """``log m``: a state's observations with parameters integrated out; for counts without ``sum log x!``."""
-    dims, n = int(prior[0]), row[0]
+    dims, n = int(prior[0]), float(row[0])
     if kind == FULL:
-        nu, after = prior[2], prior[2] + n
+        nu, after = float(prior[2]), float(prior[2]) + n
         blank = np.zeros(len(row))
         before_factor, after_factor = posterior_factor(blank, prior), posterior_factor(row, prior)
-        value = 0.5 * dims * (math.log(prior[1] / (prior[1] + n)) - n * _LOG_PI)
+        value: float = 0.5 * dims * (math.log(prior[1] / (prior[1] + n)) - n * _LOG_PI)
         for i in range(dims):
             value += math.lgamma(0.5 * (after - i)) - math.lgamma(0.5 * (nu - i))
             value += nu * math.log(before_factor[i, i]) - after * math.log(after_factor[i, i])

@@ -1,8 +1,8 @@
 """Slices, the breaking of sticks until no slice can reach the rest, and the transition rows.
 
-``beta`` has K states and then the rest; row 0 of ``pi`` starts a sequence, row j + 1 belongs to state j, its column K is
-the rest. Row 0 is ``DP(alpha + kappa, beta)``, row j + 1 is ``DP(alpha + kappa, (alpha beta + kappa delta_j)/(alpha +
-kappa))``.
+``beta`` has K states and then the rest; row 0 of ``pi`` starts a sequence, row j + 1 belongs to state j, its column K
+is the rest. Row 0 is ``DP(alpha + kappa, beta)``, row j + 1 is ``DP(alpha + kappa, (alpha beta + kappa delta_j)/(alpha
++ kappa))``.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from initkit_ihmm.beam import draws
-from initkit_ihmm.beam._jit import jit
-from initkit_ihmm.beam.conjugate import draw_parameters
+from initkit_ihmm.beam.kernels import draws
+from initkit_ihmm.beam.kernels._jit import jit
+from initkit_ihmm.beam.kernels.conjugate import draw_parameters
 
 
 @jit
