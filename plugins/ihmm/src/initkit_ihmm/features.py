@@ -43,7 +43,7 @@ def window_features(data: Sequences) -> Floats:
     if data.emission == "poisson":
         return _means(data, anscombe(data.x), COUNTS)
     flat = one_hot(data.x) if data.emission == "categorical" else data.x.astype(np.float64)
-    shares = _means(data, flat, HISTOGRAM)
+    shares = np.maximum(_means(data, flat, HISTOGRAM), 0.0)  # sums from the beginning leave dust below 0
     return np.asarray(np.sqrt(shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)))
 
 

@@ -188,15 +188,15 @@ def to_dynamax(init: LabelInit, x: npt.NDArray[Any], shape: Shape | None = None)
     found = {"initial_probs": made.startprob, "transition_matrix": made.transmat}
     held = made.emissions
     if shape.family == "gaussian":
-        covars = held["covars"]
-        names: dict[CovarianceType, tuple[str, Floats]] = {
-            "full": ("emission_covariances", covars),
-            "diag": ("emission_scale_diags", np.sqrt(covars)),
-            "spherical": ("emission_scales", np.sqrt(covars)),
-            "tied": ("emission_covariance", covars),
+        names: dict[CovarianceType, str] = {
+            "full": "emission_covariances",
+            "diag": "emission_scale_diags",
+            "spherical": "emission_scales",
+            "tied": "emission_covariance",
         }
-        name, value = names[shape.covariance_type]
-        return {**found, "emission_means": held["means"], name: value}
+        scales = shape.covariance_type in ("diag", "spherical")  # it takes deviations there
+        value = np.sqrt(held["covars"]) if scales else held["covars"]
+        return {**found, "emission_means": held["means"], names[shape.covariance_type]: value}
     if shape.family == "categorical":
         return {**found, "emission_probs": held["emissionprob"][:, None, :]}
     if shape.family == "poisson":
