@@ -63,7 +63,7 @@ def exact_posterior(
     """Enumerate the posterior over partitions with fixed concentrations.
 
     Args:
-        x: observations (T, D), at most 10 of them; None is the prior.
+        x: observations (T, D), at most 10 of them, a row with a NaN was not seen; None is the prior.
         emission: with its prior; None for the prior of z.
         alpha: concentration of the rows.
         gamma: concentration of beta.
@@ -78,7 +78,7 @@ def exact_posterior(
     if not 1 <= count <= LIMIT:
         raise InitError(f"{count} steps: every partition is enumerated, so give between 1 and {LIMIT}")
     spans = check_lengths(lengths, count)
-    rows = None if x is None or emission is None else emission.per_step(np.asarray(x))
+    rows = None if x is None or emission is None else _statistics(np.asarray(x), emission)
     marginals: dict[tuple[int, ...], float] = {}
     partitions, logs = [], []
     for labels in _partitions(count):
@@ -95,6 +95,12 @@ def exact_posterior(
     top = found.max()
     weights = np.exp(found - top)
     return ExactPosterior(np.array(partitions), weights / weights.sum(), float(top + math.log(weights.sum())))
+
+
+def _statistics(x: npt.NDArray[Any], emission: Emission) -> Floats:
+    seen = np.logical_not(np.isnan(x.astype(np.float64)).any(axis=1))
+    rows = emission.per_step(np.where(seen[:, None], x, 0))
+    return np.where(seen[:, None], rows, 0.0)
 
 
 def log_prior(labels: Sequence[int], lengths: Sequence[int], alpha: float, gamma: float, kappa: float = 0.0) -> float:
