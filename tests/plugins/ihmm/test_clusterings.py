@@ -24,7 +24,7 @@ from initkit_ihmm.resizing import split_to
 from initkit_ihmm.sequences import Sequences, read_sequences
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-from benchmarks.ihmm._data import generated  # noqa: E402
+from benchmarks.ihmm._data import generated
 
 SUMS = {
     "A_sep": -777.88054,

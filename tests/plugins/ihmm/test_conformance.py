@@ -15,9 +15,7 @@ states = np.repeat([0, 1, 2, 0, 2, 1], 30)
 series = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])[states] + rng.normal(size=(180, 2))
 symbols = (states + 3 * (rng.random(180) < 0.3))[:, None]
 counts = rng.poisson(np.array([2.0, 8.0, 20.0])[states])[:, None]
-shares = rng.multinomial(20, [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]], size=(180, 3))[
-    np.arange(180), states
-]
+shares = rng.multinomial(20, [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]], size=(180, 3))[np.arange(180), states]
 NAMES = (
     "portfolio",
     "overfit_merge",
@@ -68,8 +66,9 @@ def test_every_recipe_is_here() -> None:
 
 @pytest.mark.parametrize("name", ["portfolio", "kmeans"])
 def test_claims_nothing_else(name: str) -> None:
-    import initkit
     from torch import nn
+
+    import initkit
 
     recipe = next(card for card in initkit.recipes() if card.id == f"ihmm/{name}")
     assert recipe.claims(nn.Linear(2, 2)) == []

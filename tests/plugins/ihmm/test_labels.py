@@ -159,7 +159,7 @@ def test_the_cheapest_path_is_the_cheapest(seed: int, penalty: float) -> None:
 @given(st.lists(st.integers(-3, 9), min_size=1, max_size=30))
 def test_labels_are_numbered_by_first_appearance(labels: list[int]) -> None:
     init = LabelInit.of(labels)
-    assert init.K == len(set(labels))
+    assert len(set(labels)) == init.K
     first = [int(np.flatnonzero(init.labels == k)[0]) for k in range(init.K)]
     assert first == sorted(first)
     assert all((init.labels == init.labels[t]).tolist() == [one == labels[t] for one in labels] for t in first)

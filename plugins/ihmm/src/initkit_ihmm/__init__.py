@@ -6,13 +6,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from initkit_ihmm.adapters import init_from, repair
     from initkit_ihmm.beam.normals import DiagonalGaussian, KnownVariance
     from initkit_ihmm.beam.problem import Concentrations, problem_of
     from initkit_ihmm.beam.state import to_beam_state
+    from initkit_ihmm.choosing import choose_n_states
     from initkit_ihmm.emissions import Categorical, Gaussian, Poisson
     from initkit_ihmm.exact import exact_posterior
+    from initkit_ihmm.finite import Shape, Start, params_from_labels, to_dict, to_dynamax
     from initkit_ihmm.labels import LabelInit
     from initkit_ihmm.sampler import BeamSampler
+    from initkit_ihmm.sequences import read_sequences
 
 __version__ = "0.1.0"
 
@@ -25,9 +29,18 @@ _HOMES = {
     "KnownVariance": "initkit_ihmm.beam.normals",
     "LabelInit": "initkit_ihmm.labels",
     "Poisson": "initkit_ihmm.emissions",
+    "Shape": "initkit_ihmm.finite",
+    "Start": "initkit_ihmm.finite",
+    "choose_n_states": "initkit_ihmm.choosing",
     "exact_posterior": "initkit_ihmm.exact",
+    "init_from": "initkit_ihmm.adapters",
+    "params_from_labels": "initkit_ihmm.finite",
     "problem_of": "initkit_ihmm.beam.problem",
+    "read_sequences": "initkit_ihmm.sequences",
+    "repair": "initkit_ihmm.adapters",
     "to_beam_state": "initkit_ihmm.beam.state",
+    "to_dict": "initkit_ihmm.finite",
+    "to_dynamax": "initkit_ihmm.finite",
 }
 __all__ = [
     "BeamSampler",
@@ -38,9 +51,18 @@ __all__ = [
     "KnownVariance",
     "LabelInit",
     "Poisson",
+    "Shape",
+    "Start",
+    "choose_n_states",
     "exact_posterior",
+    "init_from",
+    "params_from_labels",
     "problem_of",
+    "read_sequences",
+    "repair",
     "to_beam_state",
+    "to_dict",
+    "to_dynamax",
 ]
 
 

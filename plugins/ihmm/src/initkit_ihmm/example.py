@@ -3,12 +3,14 @@
 Run it with ``initkit apply --plugin ihmm ihmm.py``: the report's notes hold the regimes, quarter by quarter.
 """
 
+from typing import Any
+
 import numpy as np
 import statsmodels.api as sm
 from hmmlearn.hmm import GaussianHMM
 
 
-def quarters():
+def quarters() -> Any:
     """Growth of real GDP and consumption, inflation (per cent, annual rates) and the bill rate, (202, 4)."""
     table = sm.datasets.macrodata.load_pandas().data
     growth = 400 * np.diff(np.log(table[["realgdp", "realcons"]].to_numpy()), axis=0)
@@ -18,7 +20,7 @@ def quarters():
 sequences = quarters()
 
 
-def model():
+def model() -> Any:
     """Three regimes with covariances of their own."""
     return GaussianHMM(n_components=3, covariance_type="full", n_iter=200, tol=1e-3)
 

@@ -173,12 +173,13 @@ def to_dict(init: LabelInit, x: npt.NDArray[Any], shape: Shape | None = None) ->
     return {name: value.tolist() for name, value in params_from_labels(init, x, shape).tensors.items()}
 
 
-def to_dynamax(init: LabelInit, x: npt.NDArray[Any], shape: Shape | None = None) -> dict[str, Floats]:
+def to_dynamax(init: LabelInit, x: npt.NDArray[Any], shape: Shape | None = None) -> dict[str, Any]:
     """Keyword arguments for ``initialize(key, method="prior", **found)`` of a dynamax HMM.
 
     Full covariances fit ``GaussianHMM``, diagonal ones ``DiagonalGaussianHMM``, spherical ones
     ``SphericalGaussianHMM``, tied ones ``SharedCovarianceGaussianHMM``; symbols ``CategoricalHMM``, counts
-    ``PoissonHMM``.
+    ``PoissonHMM``. The values are jax's arrays in its default precision where jax is installed (dynamax refuses
+    others), else NumPy's.
 
     Raises:
         InitError: dynamax has no such emission in this form.
@@ -196,9 +197,17 @@ def to_dynamax(init: LabelInit, x: npt.NDArray[Any], shape: Shape | None = None)
         }
         scales = shape.covariance_type in ("diag", "spherical")  # it takes deviations there
         value = np.sqrt(held["covars"]) if scales else held["covars"]
-        return {**found, "emission_means": held["means"], names[shape.covariance_type]: value}
+        return _for_jax({**found, "emission_means": held["means"], names[shape.covariance_type]: value})
     if shape.family == "categorical":
-        return {**found, "emission_probs": held["emissionprob"][:, None, :]}
+        return _for_jax({**found, "emission_probs": held["emissionprob"][:, None, :]})
     if shape.family == "poisson":
-        return {**found, "emission_rates": held["lambdas"]}
+        return _for_jax({**found, "emission_rates": held["lambdas"]})
     raise InitError(f"to_dynamax: {shape.family} emissions; take gaussian, categorical or poisson, or to_dict")
+
+
+def _for_jax(arrays: dict[str, Floats]) -> dict[str, Any]:
+    try:
+        from jax import numpy
+    except ImportError:
+        return dict(arrays)
+    return {name: numpy.asarray(value) for name, value in arrays.items()}
