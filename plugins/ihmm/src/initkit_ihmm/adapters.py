@@ -67,7 +67,7 @@ def write(model: Any, start: Start) -> None:
     undo = [slot.snapshot() for slot in slots.values()]
     try:
         for name, value in start.tensors.items():
-            slots[f"{name}_"].write(torch.from_numpy(np.ascontiguousarray(value)))
+            slots[f"{name}_"].write(torch.from_numpy(np.array(value, order="C")))
     except BaseException:
         for one in undo:
             one()

@@ -186,7 +186,8 @@ class Labelling(Recipe):
         yield Output("labels", job["labels"], (sum(data.given or data.lengths),), "the state of each step", torch.int64)
 
     def _sampler_plan(self, model: Any, attribute: str, sequences: Any, lengths: Any) -> Iterator[Item]:
-        data = read_sequences(sequences, lengths, emission=model.emission, missing=self.missing)
+        missing = "skip" if getattr(model, "missing", self.missing) == "skip" else self.missing
+        data = read_sequences(sequences, lengths, emission=model.emission, missing=missing)
         states = self._states_alone()
         if states is not None:
             data.check_states(states)
@@ -251,7 +252,7 @@ class Labelling(Recipe):
         start = found.start or params_from_labels(init, data.x, kind.shape)
         ctx.note("regimes", regimes(init.labels, data))
         ctx.note("clustering", {"method": whole.method, "states": states, **_plain(whole.params)})
-        arrays = {f"{name}_": torch.from_numpy(np.ascontiguousarray(value)) for name, value in start.tensors.items()}
+        arrays = {f"{name}_": torch.from_numpy(np.array(value, order="C")) for name, value in start.tensors.items()}
         return {**arrays, "labels": torch.from_numpy(whole.labels)}
 
     def _sampler_labels(

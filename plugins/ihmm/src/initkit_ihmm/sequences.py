@@ -130,13 +130,16 @@ def read_sequences(
 
 
 def _stacked(sequences: Any) -> tuple[npt.NDArray[Any], tuple[int, ...] | None]:
-    if isinstance(sequences, (list, tuple)) and sequences and np.ndim(sequences[0]) > 0:
+    # A list of arrays holds sequences; a list of plain lists of numbers is one array.
+    if (
+        isinstance(sequences, (list, tuple))
+        and sequences
+        and np.ndim(sequences[0]) > (0 if hasattr(sequences[0], "shape") else 1)
+    ):
         parts = [_array(one) for one in sequences]
         widths = sorted({part.shape[1] for part in parts})
         if len(widths) > 1:
             raise InitError(f"sequences have {widths} columns: every sequence must have as many as the others")
-        if not all(len(part) for part in parts):
-            raise InitError("sequences: one of them has no steps")
         return np.concatenate(parts), tuple(len(part) for part in parts)
     values = np.asarray(sequences.to_numpy()) if hasattr(sequences, "to_numpy") else sequences
     if np.ndim(values) == 3:
