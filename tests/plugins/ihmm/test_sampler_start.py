@@ -42,7 +42,7 @@ def test_the_chain_begins_with_the_labels() -> None:
     report = initkit.apply(model, "ihmm/overfit_merge", sequences=SERIES)
     assert report.covered == 1
     model.fit(SERIES)
-    assert np.array_equal(model.starts_[0], model.start_labels_)
+    assert np.array_equal(model.starts_[0].labels, model.start_labels_)
     assert model.n_states_ >= 3
     other = BeamSampler()
     init_from(other, STATES, SERIES)
