@@ -21,8 +21,13 @@ LIBRARIES = (
     "numba",
     "gensim",
     "pymetis",
+    "hmmlearn",
+    "ruptures",
+    "kmedoids",
+    "statsmodels",
     "initkit-core",
     "initkit-gnn",
+    "initkit-ihmm",
 )
 
 

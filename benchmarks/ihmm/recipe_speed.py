@@ -9,6 +9,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,9 +47,7 @@ def peers() -> dict[str, Peer]:
         "spectral": lambda z: SpectralClustering(STATES, affinity="nearest_neighbors", random_state=SEED).fit(z),
         "kmedoids": medoids,
         "hdbscan": lambda z: HDBSCAN(min_cluster_size=max(10, len(z) // 50), copy=True).fit(z),
-        "segment": lambda z: ruptures.Binseg(model="normal", min_size=6, jump=5).fit_predict(
-            z, pen=14 * np.log(len(z))
-        ),
+        "segment": segments,
     }
 
 
@@ -56,21 +55,21 @@ def run() -> dict[str, Any]:
     rows = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _ = [_timed(lambda: _ours(name, series(1000))) for name in ("jump", "dp_means")]  # compiles
+        _ = [_timed(partial(_ours, name, series(1000))) for name in ("jump", "dp_means")]  # compiles
         for steps in SIZES:
             x = series(steps)
             z = (x - x.mean(axis=0)) / x.std(axis=0)
             for name, peer in peers().items():
                 if (steps > 1_000 and name in SMALL) or (steps > 10_000 and name in ("hdbscan", "segment", "gmm")):
                     continue
-                pairs = [(_timed(lambda: _ours(name, x)), _timed(lambda: peer(z))) for _ in range(ROUNDS)]  # noqa: B023
+                pairs = [(_timed(partial(_ours, name, x)), _timed(partial(peer, z))) for _ in range(ROUNDS)]
                 rows.append(_row(name, steps, pairs))
             for name in ("contig", "random_blocks", "uniform", "dp_means", "overfit_merge", "hierarchical"):
                 if steps > 10_000 and name == "overfit_merge":
                     continue
                 if name == "hierarchical" and steps == 1_000:
                     continue
-                alone = [(_timed(lambda: _ours(name, x)), None) for _ in range(ROUNDS)]  # noqa: B023
+                alone = [(_timed(partial(_ours, name, x)), None) for _ in range(ROUNDS)]
                 rows.append(_row(name, steps, alone))
     worst = max(row["ratio"] for row in rows if row["ratio"] is not None and row["steps"] >= 10_000)
     return {
