@@ -21,7 +21,7 @@ from initkit_ihmm.beam.chain import Chain
 from initkit_ihmm.beam.starts import start_of
 from initkit_ihmm.emissions import Gaussian
 
-SEEDS = range(5)
+SEEDS = range(10)
 SWEEPS, LAST = 400, 100
 WITHIN = 15.0
 TRACED, EVERY = ("A_sep", "C_k8"), 4
