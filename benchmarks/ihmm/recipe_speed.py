@@ -36,11 +36,15 @@ def peers() -> dict[str, Peer]:
     def medoids(z: Any) -> Any:
         return kmedoids.fasterpam(pairwise_distances(z), STATES, init="random", random_state=SEED)
 
+    def windows(z: Any) -> Any:
+        return KMeans(STATES, n_init=10, random_state=SEED).fit(window_features(Sequences(z, (len(z),))))
+
+    def segments(z: Any) -> Any:
+        return ruptures.Binseg(model="normal", min_size=6, jump=5).fit_predict(z, pen=14 * np.log(len(z)))
+
     return {
         "kmeans": lambda z: KMeans(STATES, n_init=10, random_state=SEED).fit(z),
-        "windowed": lambda z: KMeans(STATES, n_init=10, random_state=SEED).fit(
-            window_features(Sequences(z, (len(z),)))
-        ),
+        "windowed": windows,
         "jump": lambda z: [KMeans(STATES, n_init=1, random_state=k).fit(z) for k in range(3)],
         "gmm": lambda z: GaussianMixture(STATES, n_init=3, random_state=SEED).fit(z),
         "hierarchical": lambda z: AgglomerativeClustering(STATES).fit(z),

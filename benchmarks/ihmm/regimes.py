@@ -26,9 +26,10 @@ def run() -> dict[str, Any]:
     return {
         "seeds": [SEED],
         "columns": list(COLUMNS),
-        "series": [[round(float(value), 3) for value in row] for row in x],
-        "start": start,
-        "fitted": model.predict(x).tolist(),
+        "rows": [
+            {"values": [round(float(value), 3) for value in row], "start": before, "fitted": after}
+            for row, before, after in zip(x, start, model.predict(x).tolist(), strict=True)
+        ],
         "log_likelihood": round(float(model.score(x)), 3),
         "steps": model.monitor_.iter,
         "screening": report.notes["screening"],

@@ -10,6 +10,7 @@ import matplotlib
 
 matplotlib.use("svg")
 
+import hidden_markov
 import measuring
 import node_tables
 import random_features
@@ -263,6 +264,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **random_features.DRAWN,
     **warm_start.DRAWN,
     **node_tables.DRAWN,
+    **hidden_markov.DRAWN,
     **measuring.DRAWN,
 }
 
