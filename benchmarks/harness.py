@@ -24,6 +24,7 @@ LIBRARIES = (
     "hmmlearn",
     "ruptures",
     "kmedoids",
+    "jumpmodels",
     "statsmodels",
     "initkit-core",
     "initkit-gnn",

@@ -1,5 +1,7 @@
 """What the recipes take beside the parts of scikit-learn, ruptures and kmedoids that they are built on.
 
+The jump model stands beside jumpmodels, with as many starts and the same price of a change.
+
 CPU seconds on one thread, the same series and seeds, in turn; the ratio is the median over rounds.
 """
 
@@ -29,8 +31,12 @@ SMALL = {"hierarchical", "spectral", "kmedoids"}  # peers that need memory or ti
 Peer = Callable[[Any], Any]
 
 
-def peers() -> dict[str, Peer]:
-    """The parts that a recipe cannot do without, on features that are ready."""
+def peers(penalty: float) -> dict[str, Peer]:
+    """The parts that a recipe cannot do without, on features that are ready; for the jump model a package of its own.
+
+    Args:
+        penalty: the price of a change that ``ihmm/jump`` settles on.
+    """
     import kmedoids
 
     def medoids(z: Any) -> Any:
@@ -42,10 +48,16 @@ def peers() -> dict[str, Peer]:
     def segments(z: Any) -> Any:
         return ruptures.Binseg(model="normal", min_size=6, jump=5).fit_predict(z, pen=14 * np.log(len(z)))
 
+    def jumps(z: Any) -> Any:
+        from jumpmodels.jump import JumpModel
+
+        # It halves squared distances.
+        return JumpModel(STATES, jump_penalty=penalty / 2, n_init=3, random_state=SEED).fit(z)
+
     return {
         "kmeans": lambda z: KMeans(STATES, n_init=10, random_state=SEED).fit(z),
         "windowed": windows,
-        "jump": lambda z: [KMeans(STATES, n_init=1, random_state=k).fit(z) for k in range(3)],
+        "jump": jumps,
         "gmm": lambda z: GaussianMixture(STATES, n_init=3, random_state=SEED).fit(z),
         "hierarchical": lambda z: AgglomerativeClustering(STATES).fit(z),
         "spectral": lambda z: SpectralClustering(STATES, affinity="nearest_neighbors", random_state=SEED).fit(z),
@@ -63,7 +75,7 @@ def run() -> dict[str, Any]:
         for steps in SIZES:
             x = series(steps)
             z = (x - x.mean(axis=0)) / x.std(axis=0)
-            for name, peer in peers().items():
+            for name, peer in peers(_ours("jump", x).params["penalty"]).items():
                 if (steps > 1_000 and name in SMALL) or (steps > 10_000 and name in ("hdbscan", "segment", "gmm")):
                     continue
                 pairs = [(_timed(partial(_ours, name, x)), _timed(partial(peer, z))) for _ in range(ROUNDS)]

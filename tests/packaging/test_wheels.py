@@ -20,8 +20,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = {"core": "initkit-core", "cli": "initkit-cli", "plugins/gnn": "initkit-gnn"}
-HEAVY = {"initkit-gnn": "torch_geometric"}
+PACKAGES = {"core": "initkit-core", "cli": "initkit-cli", "plugins/gnn": "initkit-gnn", "plugins/ihmm": "initkit-ihmm"}
+HEAVY = {"initkit-gnn": "torch_geometric", "initkit-ihmm": "hmmlearn"}
+EXAMPLE_NEEDS = {"ihmm": ["statsmodels"]}  # what the extra [example] adds
 
 pytestmark = pytest.mark.slow
 
@@ -111,10 +112,11 @@ def test_core_and_cli_say_how_to_install_a_plugin(wheels: dict[str, Path], tmp_p
     assert "Traceback" not in applied.stderr
 
 
-@pytest.mark.parametrize("plugin", ["gnn"])
+@pytest.mark.parametrize("plugin", ["gnn", "ihmm"])
 def test_one_plugin_alone_does_its_example(wheels: dict[str, Path], tmp_path: Path, plugin: str) -> None:
     name = f"initkit-{plugin}"
-    env = made(tmp_path, wheels, ["initkit-core", "initkit-cli", name])
+    names = ["initkit-core", "initkit-cli", name]
+    env = Environment(tmp_path / "env", [wheels[one] for one in names], [*names, *EXAMPLE_NEEDS.get(plugin, [])])
     for other, module in HEAVY.items():
         present = env.run("python", "-c", f"import {module}").returncode == 0
         assert present == (other == name)

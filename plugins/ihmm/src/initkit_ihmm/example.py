@@ -1,6 +1,6 @@
 """A Gaussian HMM of the business cycle: US growth, inflation and interest, 1959 to 2009, from statsmodels.
 
-Run it with ``initkit apply --plugin ihmm ihmm.py``: the report's notes hold the regimes, quarter by quarter.
+It needs statsmodels for the data: ``pip install "initkit-ihmm[example]"``. Run it with ``initkit apply --plugin ihmm ihmm.py``: the report's notes hold the regimes, quarter by quarter.
 """
 
 from typing import Any
