@@ -119,6 +119,10 @@ def test_resuming_gives_the_uninterrupted_chain(series, tmp_path):
                 np.testing.assert_array_equal(a.theta, b.theta)
                 np.testing.assert_array_equal(a.transitions, b.transitions)
         np.testing.assert_array_equal(whole.labels_, other.labels_)
+    assert [chain.start.method for chain in on.chains_] == ["overfit_merge", "overfit_merge"]
+    np.testing.assert_array_equal(on.chains_[0].start.labels, whole.chains_[0].start.labels)
+    with pytest.raises(InitError, match=r"exists: fit\(..., resume=True\)"):
+        BeamSampler(**SHORT, sticky=True, checkpoint=path).fit(x)
     with pytest.raises(InitError, match="other data or priors"):
         BeamSampler(**SHORT, sticky=True, checkpoint=path).fit(x + 1, resume=True)
     with pytest.raises(InitError, match="burn=20, the sampler 21"):
@@ -198,8 +202,8 @@ def test_apply_writes_the_start(series):
     assert "start_labels_" in report
     sampler.fit(x)
     expected = np.arange(300) * 4 // 300
-    for start in sampler.starts_:
-        np.testing.assert_array_equal(start.labels, expected)
+    for chain in sampler.chains_:
+        np.testing.assert_array_equal(chain.start.labels, expected)
 
 
 def test_starts(series):
@@ -207,7 +211,7 @@ def test_starts(series):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="chains .* stayed in modes")
         several = BeamSampler(**{**SHORT, "n_chains": 3}, init=["kmeans", "ihmm/uniform", z], init_states=3).fit(x)
-    assert [start.method for start in several.starts_] == ["kmeans", "uniform", "given"]
+    assert [chain.start.method for chain in several.chains_] == ["kmeans", "uniform", "given"]
     assert set(several.best_by_start()) == {"kmeans", "uniform", "given"}
     mean = BeamSampler(**SHORT, init=z.tolist(), init_mode="mean").fit(x)
     assert adjusted_rand_score(z, mean.labels_) > 0.98
@@ -256,6 +260,11 @@ def test_other_emissions(emission):
     assert adjusted_rand_score(z, sampler.labels_) > 0.95
     assert getattr(sampler, key).shape[0] == sampler.n_states_
     assert adjusted_rand_score(z, sampler.predict(x)) > 0.95
+    if emission == "poisson":  # the density of whole observations, log x! included
+        from scipy.stats import poisson
+
+        known = poisson.logpmf(x[:, 0], np.where(z, 20, 2)).sum()
+        assert known - 60 < sampler.score(x) < known + 10
     assert sampler.chains_[0].traces[-1][3] > 0  # kappa
 
 

@@ -16,7 +16,7 @@ from initkit_ihmm.beam import asking, posterior, saving
 from initkit_ihmm.beam.chain import Chain, Draw
 from initkit_ihmm.beam.kernels import decode
 from initkit_ihmm.beam.layout import observations, packed_parameters
-from initkit_ihmm.beam.problem import Concentrations, Problem, beginnings, problem_of
+from initkit_ihmm.beam.problem import Concentrations, Problem, beginnings, constant_of, problem_of
 from initkit_ihmm.beam.running import Progress, run_chains
 from initkit_ihmm.beam.starts import Start, starts_for
 from initkit_ihmm.beam.state import to_beam_state
@@ -71,10 +71,9 @@ class BeamSampler(BaseEstimator):  # type: ignore[misc]
         state_counts_: share of draws by number of states, a dict.
         parameters_: all of these by name.
         averaged_: how many draws that were.
-        chains_: all chains, with ``draws`` and ``traces``.
+        chains_: all chains, with ``start``, ``draws`` and ``traces``.
         pooled_: numbers of the chains that the estimates are made of: those in the best mode, whose mean log joint is
             within 15 nats, or three standard deviations, of the best chain's.
-        starts_: the labels that each chain began with.
         seed_: the seed that was used.
         interrupted_: whether Ctrl-C cut it short.
 
@@ -167,8 +166,10 @@ class BeamSampler(BaseEstimator):  # type: ignore[misc]
         if resume and self.checkpoint is None:
             chains = self._held_chains(problem)
         else:
+            if self.checkpoint is not None and not resume:
+                saving.refuse_existing(self.checkpoint)
             chains = self._new_chains(problem, resume=resume)
-            if resume and self.checkpoint is not None:
+            if self.checkpoint is not None and resume:
                 saving.load(self.checkpoint, chains, self._must_match())
         whole = run_chains(
             chains,
@@ -240,7 +241,7 @@ class BeamSampler(BaseEstimator):  # type: ignore[misc]
             levels = decode.log_densities(x, seen, self.problem_.kind, draw.theta)
             found.append(decode.smooth(rows[0], np.ascontiguousarray(rows[1:]), levels, first)[0])
         top = max(found)
-        return float(top + np.log(np.mean(np.exp(np.array(found) - top))))
+        return float(top + np.log(np.mean(np.exp(np.array(found) - top)))) + constant_of(self.problem_.kind, x[seen])
 
     def point_estimate(self, criterion: Literal["binder", "vi"] = "binder") -> Ints:
         """Labels (T,) of the draw with the least expected loss, whatever its number of states.
@@ -279,9 +280,9 @@ class BeamSampler(BaseEstimator):  # type: ignore[misc]
         """
         self._fitted()
         found: dict[str, float] = {}
-        for start, chain in zip(self.starts_, self.chains_, strict=True):
+        for chain in self.chains_:
             best = float(np.array(chain.traces)[chain.burn :, 0].max(initial=-np.inf))
-            found[start.method] = max(best, found.get(start.method, -np.inf))
+            found[chain.start.method] = max(best, found.get(chain.start.method, -np.inf))
         return found
 
     def _problem(self, X: Any, lengths: Any) -> Problem:
@@ -307,14 +308,14 @@ class BeamSampler(BaseEstimator):  # type: ignore[misc]
         x = np.where(problem.seen[:, None], problem.x, np.nan)
         written = getattr(self, "start_labels_", None)
         init = "single" if resume else self.init if written is None else np.asarray(written)
-        self.starts_ = starts_for(
+        starts = starts_for(
             init, self.n_chains, x, problem.lengths, self.emission, n_states=self.init_states, seed=self.seed_
         )
         chains = []
-        for number, start in enumerate(self.starts_):
+        for number, start in enumerate(starts):
             rng = Stream(self.seed_, f"beam#{number}").generator()
             state = to_beam_state(start, problem, self.init_mode, rng)
-            chains.append(Chain(problem, state, rng, burn=self.burn, thin=self.thin))
+            chains.append(Chain(problem, state, rng, burn=self.burn, thin=self.thin, start=start))
         return chains
 
     def _held_chains(self, problem: Problem) -> list[Chain]:

@@ -14,7 +14,7 @@ from initkit_ihmm.beam import layout
 from initkit_ihmm.beam.kernels.sweep import draw_path, slice_and_break, update
 from initkit_ihmm.beam.problem import Problem
 from initkit_ihmm.beam.state import BeamState
-from initkit_ihmm.labels import Floats, Ints
+from initkit_ihmm.labels import Floats, Ints, LabelInit
 
 TRACES = ("log_joint", "states", "alpha", "kappa", "gamma", "jumps", "entropy")
 
@@ -52,12 +52,21 @@ class Chain:
         rng: its only source of random numbers.
         burn: sweeps whose draws are not kept.
         thin: keep every so many draws after that.
+        start: the labels that its first state was made of, for the record.
     """
 
     def __init__(
-        self, problem: Problem, state: BeamState, rng: np.random.Generator, *, burn: int = 0, thin: int = 1
+        self,
+        problem: Problem,
+        state: BeamState,
+        rng: np.random.Generator,
+        *,
+        burn: int = 0,
+        thin: int = 1,
+        start: LabelInit | None = None,
     ) -> None:
         self.problem, self.rng, self.burn, self.thin = problem, rng, burn, thin
+        self.start = start or LabelInit.of(state.labels, lengths=problem.lengths)
         self.traces: list[Floats] = []
         self.draws: list[Draw] = []
         self.warned: set[str] = set()
@@ -157,7 +166,8 @@ class Chain:
         state = self.state
         arrays = {
             "labels": state.labels, "beta": state.beta, "transitions": state.transitions, "theta": state.theta,
-            "scalars": state.scalars, "traces": np.array(self.traces).reshape(-1, len(TRACES)),
+            "scalars": state.scalars, "start": self.start.labels,
+            "traces": np.array(self.traces).reshape(-1, len(TRACES)),
             "draws.labels": np.array([draw.labels for draw in self.draws], dtype=np.int16),
             "draws.states": np.array([draw.K for draw in self.draws], dtype=np.int64),
             "draws.sweep": np.array([draw.sweep for draw in self.draws], dtype=np.int64),
@@ -165,12 +175,14 @@ class Chain:
         for name in ("beta", "transitions", "theta"):
             parts = [np.ravel(getattr(draw, name)) for draw in self.draws]
             arrays[f"draws.{name}"] = np.concatenate(parts) if parts else np.empty(0)
-        return arrays, {"rng": json.loads(json.dumps(self.rng.bit_generator.state, default=np.ndarray.tolist))}
+        rng = json.loads(json.dumps(self.rng.bit_generator.state, default=np.ndarray.tolist))
+        return arrays, {"rng": rng, "method": self.start.method}
 
     def unpack(self, arrays: dict[str, Any], values: dict[str, Any]) -> None:
         """Go on from what :meth:`packed` gave."""
         self.restore(BeamState(*(arrays[name] for name in ("labels", "beta", "transitions", "theta", "scalars"))))
         self.rng.bit_generator.state = values["rng"]
+        self.start = LabelInit.of(arrays["start"], lengths=self.problem.lengths, method=values["method"])
         self.traces = list(arrays["traces"])
         width, self.draws = self.problem.sizes[0], []
         places = {"beta": 0, "transitions": 0, "theta": 0}

@@ -144,11 +144,15 @@ def problem_of(
     """
     values, seen = layout.observations(x)
     kind, prior = layout.packed_prior(emission, values.shape[1])
-    constant = -float(gammaln(values[seen] + 1).sum()) if kind == POISSON else 0.0
     return Problem(
         values, seen, beginnings(lengths), tuple(lengths), emission, kind, prior, concentrations or Concentrations(),
-        k_max, max_mem, constant,
+        k_max, max_mem, constant_of(kind, values[seen]),
     )  # fmt: skip
+
+
+def constant_of(kind: int, x: Floats) -> float:
+    """What compiled log densities of observations leave out: ``-sum log x!`` for counts, else 0."""
+    return -float(gammaln(x + 1).sum()) if kind == POISSON else 0.0
 
 
 def beginnings(lengths: tuple[int, ...]) -> npt.NDArray[np.bool_]:

@@ -47,6 +47,16 @@ def save(path: str | os.PathLike[str], chains: Sequence[Chain], options: dict[st
     write_whole(path, lambda temporary: save_file(arrays, temporary, {"beam": json.dumps(header, sort_keys=True)}))
 
 
+def refuse_existing(path: str | os.PathLike[str]) -> None:
+    """Raise where a checkpoint would be written over.
+
+    Raises:
+        InitError: says how to go on from it.
+    """
+    if Path(path).exists():
+        raise InitError(f"{path} exists: fit(..., resume=True) goes on from it; remove it to begin anew")
+
+
 def load(path: str | os.PathLike[str], chains: Sequence[Chain], options: dict[str, Any]) -> None:
     """Set chains to where a checkpoint left them.
 
