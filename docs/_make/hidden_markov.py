@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -178,7 +179,7 @@ def hits() -> Figure:
         at = np.arange(len(data)) + (k - (len(COLOURS) - 1) / 2) * width
         label = start if start.startswith("hmmlearn") else f"ihmm/{start}"
         axes.bar(at, values, width=0.9 * width, color=colour, label=label)
-    axes.set_xticks(range(len(data)), [DATA[name].replace(" ", "\n", 1) for name in data], fontsize=8)
+    axes.set_xticks(range(len(data)), [textwrap.fill(DATA[name], 15) for name in data], fontsize=8)
     axes.set_ylabel("runs that reach the best optimum")
     axes.set_yticks([0, 0.5, 1], ["none", "half", "all"])
     axes.legend(frameon=False, fontsize=8, ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0))

@@ -1,18 +1,19 @@
 """A Gaussian HMM of the business cycle: US growth, inflation and interest, 1959 to 2009, from statsmodels.
 
-It needs statsmodels for the data: ``pip install "initkit-ihmm[example]"``. Run it with ``initkit apply --plugin ihmm ihmm.py``: the report's notes hold the regimes, quarter by quarter.
+It needs statsmodels for the data: ``pip install "initkit-ihmm[example]"``. Run it with
+``initkit apply --plugin ihmm ihmm.py``: the report's notes hold the regimes, quarter by quarter.
 """
 
 from typing import Any
 
 import numpy as np
-import statsmodels.api as sm
 from hmmlearn.hmm import GaussianHMM
+from statsmodels.datasets import macrodata
 
 
 def quarters() -> Any:
     """Growth of real GDP and consumption, inflation (per cent, annual rates) and the bill rate, (202, 4)."""
-    table = sm.datasets.macrodata.load_pandas().data
+    table = macrodata.load_pandas().data
     growth = 400 * np.diff(np.log(table[["realgdp", "realcons"]].to_numpy()), axis=0)
     return np.column_stack([growth, table[["infl", "tbilrate"]].to_numpy()[1:]])
 
