@@ -10,6 +10,7 @@ import matplotlib
 
 matplotlib.use("svg")
 
+import beam
 import hidden_markov
 import measuring
 import node_tables
@@ -265,6 +266,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **warm_start.DRAWN,
     **node_tables.DRAWN,
     **hidden_markov.DRAWN,
+    **beam.DRAWN,
     **measuring.DRAWN,
 }
 
