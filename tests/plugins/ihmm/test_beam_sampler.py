@@ -17,6 +17,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import initkit
 from initkit import InitError
+from initkit._checkpoint import save_checkpoint
 from initkit_ihmm import BeamSampler, Categorical, Concentrations, Gaussian, KnownVariance, problem_of, to_beam_state
 from initkit_ihmm.beam import posterior
 from initkit_ihmm.beam.chain import Chain
@@ -129,11 +130,14 @@ def test_resuming_gives_the_uninterrupted_chain(series, tmp_path):
         BeamSampler(**{**SHORT, "burn": 21}, sticky=True, checkpoint=path).fit(x, resume=True)
     with pytest.raises(InitError, match="nothing to resume"):
         BeamSampler(**SHORT).fit(x, resume=True)
-    with pytest.raises(InitError, match="no checkpoint"):
+    with pytest.raises(InitError, match="there is no such file"):
         BeamSampler(**SHORT, checkpoint=tmp_path / "none.safetensors").fit(x, resume=True)
     (tmp_path / "junk.safetensors").write_bytes(b"junk")
-    with pytest.raises(InitError, match="is no checkpoint"):
+    with pytest.raises(InitError, match="no sound checkpoint"):
         BeamSampler(**SHORT, checkpoint=tmp_path / "junk.safetensors").fit(x, resume=True)
+    save_checkpoint(tmp_path / "other.safetensors", {}, {"steps": 3})
+    with pytest.raises(InitError, match="of another kind or version"):
+        BeamSampler(**SHORT, checkpoint=tmp_path / "other.safetensors").fit(x, resume=True)
 
 
 def test_an_interrupt_keeps_the_draws(series, tmp_path):

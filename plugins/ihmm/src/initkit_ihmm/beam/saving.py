@@ -1,24 +1,22 @@
-"""Checkpoints of chains: safetensors with JSON in the header, whole or not at all."""
+"""Checkpoints of chains, in the core's format: safetensors with JSON in the header, whole or not at all."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+import torch
 
 from initkit import InitError
-from initkit._files import write_whole
+from initkit._checkpoint import load_checkpoint, save_checkpoint
 from initkit_ihmm.beam.chain import Chain
 from initkit_ihmm.beam.problem import Problem
 
-FORMAT = 1
+FORMAT = "beam-1"
 
 
 def fingerprint(problem: Problem) -> str:
@@ -37,14 +35,17 @@ def save(path: str | os.PathLike[str], chains: Sequence[Chain], options: dict[st
         path: of the file.
         chains: of one problem.
         options: JSON values that must be the same when it is read.
+
+    Raises:
+        FileError: it cannot be written.
     """
-    arrays, values = {}, []
+    tensors, values = {}, []
     for number, chain in enumerate(chains):
         held, rest = chain.packed()
-        arrays.update({f"{number}.{name}": np.ascontiguousarray(value) for name, value in held.items()})
+        tensors.update({f"{number}.{name}": torch.from_numpy(np.asarray(value)) for name, value in held.items()})
         values.append(rest)
-    header = {"format": FORMAT, "fingerprint": fingerprint(chains[0].problem), "options": options, "chains": values}
-    write_whole(path, lambda temporary: save_file(arrays, temporary, {"beam": json.dumps(header, sort_keys=True)}))
+    facts = {"format": FORMAT, "fingerprint": fingerprint(chains[0].problem), "options": options, "chains": values}
+    save_checkpoint(path, tensors, facts)
 
 
 def refuse_existing(path: str | os.PathLike[str]) -> None:
@@ -61,24 +62,18 @@ def load(path: str | os.PathLike[str], chains: Sequence[Chain], options: dict[st
     """Set chains to where a checkpoint left them.
 
     Raises:
-        InitError: no such file, no checkpoint, or one of other data, priors or options.
+        FileError: no such file, or no checkpoint.
+        InitError: one of other data, priors or options.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise InitError(f"there is no checkpoint {file}: fit without resume first")
-    try:
-        with safe_open(str(file), framework="numpy") as held:
-            header = json.loads((held.metadata() or {})["beam"])
-            arrays = {name: held.get_tensor(name) for name in held.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise InitError(f"{file} is no checkpoint of a BeamSampler: {str(error).splitlines()[0]}") from None
-    if header["format"] != FORMAT:
-        raise InitError(f"{file} has checkpoint format {header['format']}, this version reads {FORMAT}")
-    if header["fingerprint"] != fingerprint(chains[0].problem):
-        raise InitError(f"{file} was written for other data or priors: resume on those, or fit anew")
+    tensors, facts = load_checkpoint(path)
+    if facts.get("format") != FORMAT:
+        raise InitError(f"{path} is a checkpoint of another kind or version: {facts.get('format')}, not {FORMAT}")
+    if facts["fingerprint"] != fingerprint(chains[0].problem):
+        raise InitError(f"{path} was written for other data or priors: resume on those, or fit anew")
     for name, value in options.items():
-        if header["options"].get(name) != value:
-            raise InitError(f"{file} has {name}={header['options'].get(name)}, the sampler {value}: make them equal")
-    for number, (chain, values) in enumerate(zip(chains, header["chains"], strict=True)):
+        if facts["options"].get(name) != value:
+            raise InitError(f"{path} has {name}={facts['options'].get(name)}, the sampler {value}: make them equal")
+    for number, (chain, values) in enumerate(zip(chains, facts["chains"], strict=True)):
         prefix = f"{number}."
-        chain.unpack({n[len(prefix) :]: v for n, v in arrays.items() if n.startswith(prefix)}, values)
+        held = {n[len(prefix) :]: v.numpy() for n, v in tensors.items() if n.startswith(prefix)}
+        chain.unpack(held, values)
