@@ -69,3 +69,21 @@ def test_a_dead_state_is_brought_back(kind: str, caplog: pytest.LogCaptureFixtur
     two = hmm.GaussianHMM(2, kind, n_iter=20)
     init_from(two, np.minimum(STATES, 1), SERIES)
     assert model.score(SERIES) > two.fit(SERIES).score(SERIES)
+
+
+def test_a_dead_mixture_and_a_dead_rate() -> None:
+    mixture = hmm.GMMHMM(3, n_mix=2, covariance_type="diag", n_iter=2, random_state=0)
+    init_from(mixture, STATES, SERIES)
+    mixture.fit(SERIES)  # its priors are arrays now, one entry for each state
+    mixture.means_[1] = np.nan
+    mixture.transmat_[1] = 0.0
+    assert repair(mixture, SERIES) == [1]
+    assert np.isfinite(mixture.score(SERIES))
+    counts = np.random.default_rng(1).poisson(np.array([2.0, 9.0, 25.0])[STATES])[:, None]
+    rates = hmm.PoissonHMM(3, n_iter=10)
+    init_from(rates, STATES, counts)
+    rates.lambdas_[[0, 2]] = np.nan
+    assert repair(rates, counts) == [0, 2]
+    rates.fit(counts)
+    assert dead_states(rates) == []
+    assert len(np.unique(rates.lambdas_.round(1))) == 3

@@ -42,7 +42,7 @@ def test_the_chain_begins_with_the_labels() -> None:
     report = initkit.apply(model, "ihmm/overfit_merge", sequences=SERIES)
     assert report.covered == 1
     model.fit(SERIES)
-    assert np.array_equal(model.starts_[0].labels, model.start_labels_)
+    assert np.array_equal(model.chains_[0].start.labels, model.start_labels_)
     assert model.n_states_ >= 3
     other = BeamSampler()
     init_from(other, STATES, SERIES)
@@ -56,3 +56,11 @@ def test_a_sampler_that_takes_missing_steps_is_started_with_them() -> None:
     initkit.apply(model, "ihmm/overfit_merge", sequences=x)
     assert model.start_labels_.shape == (200,)
     assert model.start_labels_[10] == model.start_labels_[9]
+
+
+def test_saved_and_loaded(tmp_path: Any) -> None:
+    model, other = BeamSampler(), BeamSampler()
+    report = initkit.apply(model, "ihmm/overfit_merge", sequences=SERIES)
+    initkit.save(model, tmp_path / "start.safetensors", report=report)
+    initkit.load(other, tmp_path / "start.safetensors")
+    assert np.array_equal(other.start_labels_, model.start_labels_)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from initkit_ihmm.choosing import choose_n_states
     from initkit_ihmm.emissions import Categorical, Gaussian, Poisson
     from initkit_ihmm.exact import exact_posterior
+    from initkit_ihmm.explaining import explain
     from initkit_ihmm.finite import Shape, Start, params_from_labels, to_dict, to_dynamax
     from initkit_ihmm.labels import LabelInit
     from initkit_ihmm.sampler import BeamSampler
@@ -33,6 +34,7 @@ _HOMES = {
     "Start": "initkit_ihmm.finite",
     "choose_n_states": "initkit_ihmm.choosing",
     "exact_posterior": "initkit_ihmm.exact",
+    "explain": "initkit_ihmm.explaining",
     "init_from": "initkit_ihmm.adapters",
     "params_from_labels": "initkit_ihmm.finite",
     "problem_of": "initkit_ihmm.beam.problem",
@@ -55,6 +57,7 @@ __all__ = [
     "Start",
     "choose_n_states",
     "exact_posterior",
+    "explain",
     "init_from",
     "params_from_labels",
     "problem_of",

@@ -119,14 +119,14 @@ def repair(
     alive = [k for k in range(model.n_components) if k not in dead]
     if not alive:
         raise InitError(f"all {len(dead)} states are dead; start anew with initkit.apply(model, 'ihmm/portfolio', ...)")
-    living = loaded(model, _part(start_of(model, kind), alive, kind), n_components=len(alive))
+    living = loaded(model, _without(start_of(model, kind), dead, alive, kind))
     with quiet():
         living._check()
         density = np.asarray(living._compute_log_likelihood(data.x))
         path = living.decode(data.x, list(data.lengths), algorithm="viterbi")[1]
-    labels = np.asarray(path, dtype=np.int64)
+    labels = np.searchsorted(alive, path).astype(np.int64)
     share = max(int(np.ceil(_WORST * data.steps)), len(dead))
-    worst = np.argsort(density[np.arange(data.steps), labels], kind="stable")[:share]
+    worst = np.argsort(density[np.arange(data.steps), path], kind="stable")[:share]
     labels[worst] = len(alive)
     if len(dead) > 1:
         features = point_features(data)
@@ -139,10 +139,16 @@ def repair(
     return dead
 
 
-def _part(start: Start, states: list[int], kind: Kind) -> Start:
-    """The HMM of some of the states, their probabilities divided by their sum."""
-    first = np.nan_to_num(start.startprob[states]) + 1e-12
-    rows = np.nan_to_num(start.transmat[np.ix_(states, states)]) + 1e-12
+def _without(start: Start, dead: list[int], alive: list[int], kind: Kind) -> Start:
+    """The HMM with its dead states shut out: nothing leads there, and they are copies of a living one."""
+    first, rows = np.nan_to_num(start.startprob), np.nan_to_num(start.transmat)
+    first[dead], rows[:, dead], rows[dead] = 0.0, 0.0, 0.0
+    first[alive] += 1e-12
+    rows[:, alive] += 1e-12
     tied = kind.shape.family == "gaussian" and kind.shape.covariance_type == "tied"
-    emissions = {name: value if name == "covars" and tied else value[states] for name, value in start.emissions.items()}
+    emissions = {}
+    for name, value in start.emissions.items():
+        emissions[name] = value.copy()
+        if not (name == "covars" and tied):
+            emissions[name][dead] = value[alive[0]]
     return Start(first / first.sum(), rows / rows.sum(axis=1, keepdims=True), emissions)
