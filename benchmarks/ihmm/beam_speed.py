@@ -47,17 +47,29 @@ def run() -> dict[str, Any]:
         done = subprocess.run(command, env=single, capture_output=True, text=True, check=True)
         rows.append({"case": case, **json.loads(done.stdout.splitlines()[-1])})
         print(rows[-1], flush=True)
-    at = {row["case"]: row["sweep_ms"] for row in rows}
+    return {"seeds": [SEED], "threads": 1, "rows": rows, "published_r_ms": R_MS, **summary(rows)}
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Ratios, and what was expected before the run."""
+    at = {row["case"]: row for row in rows}
+    three, ten = (R_MS / at[case]["sweep_ms"] for case in ("T=1k, K=3", "T=1k, K=10"))
+    middle, long = at["T=10k, K=10"]["sweep_ms"], at["T=1M, K=10"]["sweep_ms"]
     return {
-        "seeds": [SEED],
-        "threads": 1,
-        "rows": rows,
-        "published_r_ms": R_MS,
         "ratios": {
-            "published R at T=1000 over a sweep, K=3": round(R_MS / at["T=1k, K=3"]),
-            "published R at T=1000 over a sweep, K=10": round(R_MS / at["T=1k, K=10"]),
+            "published R at T=1000 over a sweep, K=3": round(three),
+            "published R at T=1000 over a sweep, K=10": round(ten),
         },
+        "verdicts": [
+            _verdict("published R at T = 1000 over a sweep with ten states", ">= 100 times", ten, ten >= 100),
+            _verdict("ms a sweep at T = 10,000, ten states", "<= 4", middle, middle <= 4),
+            _verdict("ms a sweep at T = 1,000,000, ten states", "<= 500", long, long <= 500),
+        ],
     }
+
+
+def _verdict(claim: str, wanted: str, value: float, holds: bool) -> dict[str, Any]:
+    return {"claim": claim, "wanted": wanted, "value": round(value, 3), "holds": holds}
 
 
 def measure(case: str) -> dict[str, Any]:

@@ -92,8 +92,39 @@ def run() -> dict[str, Any]:
         "every": EVERY,
         "rows": rows,
         "traces": traces,
-        "totals": [_total(label, rows) for label in STARTS],
+        **summary(rows),
     }
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Totals over the series, and what was expected before the run."""
+    totals = [_total(label, rows) for label in STARTS]
+    at = {(row["data"], row["start"]): row for row in rows}
+    merged = next(one for one in totals if one["start"] == "overfit_merge")
+    ahead = {name: at[name, "kmeans, K"]["end_mean"] - at[name, "uniform, K"]["end_mean"] for name in _data.GENERATED}
+    told = [name for name in _data.GENERATED if name != "E_cov"]
+    ten = {one["start"]: one for one in totals}
+    return {
+        "totals": totals,
+        "verdicts": [
+            _verdict("overfit_merge: ARI of the first labels, mean", ">= 0.9", merged["start_ari"], 0.9),
+            _verdict(
+                "overfit_merge: share of runs with K within one", ">= 0.8", merged["within_one"] / merged["runs"], 0.8,
+            ),
+            _verdict(
+                "kmeans with the true K over uniform with it, ARI at the end, the worst of five series (all but "
+                "covariances only)", ">= 0", min(ahead[name] for name in told), 0.0,
+            ),
+            _verdict(
+                "kmeans over uniform with ten states, ARI at the end, mean", "<= 0: no help",
+                ten["kmeans, 10"]["end_ari"] - ten["uniform, 10"]["end_ari"], -np.inf, 0.0,
+            ),
+        ],
+    }  # fmt: skip
+
+
+def _verdict(claim: str, wanted: str, value: float, low: float, high: float = np.inf) -> dict[str, Any]:
+    return {"claim": claim, "wanted": wanted, "value": round(float(value), 4), "holds": bool(low <= value <= high)}
 
 
 def _joint(chain: Chain) -> float:

@@ -11,6 +11,7 @@ from tables import table
 
 Row = dict[str, Any]
 STARTS, SPEED, BATCHED = ("ihmm", "infinite"), ("ihmm", "beam_speed"), ("ihmm", "beam_batched")
+EXACT = ("ihmm", "beam_exact")
 DATA = {
     "A_sep": "4 apart",
     "B_overlap": "4 overlapping",
@@ -95,6 +96,26 @@ def speed_table() -> str:
         for row in record.need(*SPEED)["rows"]
     ]
     return table(["series", "sweep", "EM step of hmmlearn", "ratio", "trellis", "peak memory"], lines)
+
+
+def exact_table() -> str:
+    """How far long chains are from the enumerated posterior."""
+    lines = [
+        [
+            row["case"],
+            str(row["partitions"]),
+            ", ".join(f"{value:.4f}" for value in row["largest_difference"]),
+            f"{row['mean_square_score']:.2f}",
+            f"{row['largest_score']:.1f}",
+        ]
+        for row in record.need(*EXACT)["rows"]
+    ]
+    return table(["data", "partitions", "largest difference (seeds)", "mean z²", "largest z"], lines)
+
+
+def exact_sweeps() -> str:
+    """How long the chains of the table are."""
+    return f"{record.need(*EXACT)['sweeps']:,}"
 
 
 def _time(ms: float) -> str:
