@@ -48,9 +48,12 @@ def test_the_example(command: Command, tmp_path: Path) -> None:
     done = command(str(ROOT / "examples" / "ihmm.py"), "-o", "hmm.safetensors")
     assert done.code == 0, done.err
     report = json.loads((tmp_path / "hmm.report.json").read_text())
-    regimes = report["notes"]["regimes"]
-    assert sum(row["steps"] for row in regimes["states"]) == 202
-    assert len(regimes["line"]) == 96
+    assert sum(row["steps"] for row in report["notes"]["regimes"]) == 202
+    timeline = report["notes"]["timeline"]
+    assert len(timeline["line"]) == 96
+    assert timeline["runs"][0][0] == 0
+    assert timeline["runs"][-1][1] == 202
+    assert timeline["changes"] == len(timeline["runs"]) - 1
     assert len([row for row in report["notes"]["screening"] if row["kept"]]) == 1
     again = command(str(ROOT / "examples" / "ihmm.py"), "-o", "again.safetensors")
     assert again.code == 0

@@ -69,7 +69,7 @@ def test_screening_with_every_kind(build: Any, x: Any, name: str) -> None:
     report = initkit.apply(model, initkit.recipe(f"ihmm/{name}", **options), sequences=x)
     assert report.covered == 1
     assert np.isfinite(model.score(x))
-    assert sum(row["steps"] for row in report.notes["regimes"]["states"]) == 200
+    assert sum(row["steps"] for row in report.notes["regimes"]) == 200
 
 
 @every_model

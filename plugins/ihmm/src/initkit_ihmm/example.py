@@ -31,6 +31,6 @@ if __name__ == "__main__":
 
     hmm = model()
     report = initkit.apply(hmm, "ihmm/portfolio", sequences=sequences, seed=0)
-    print(report.notes["regimes"]["line"])
+    print(report.notes["timeline"]["line"])
     hmm.fit(sequences)  # init_params is empty now: fit() begins where we left it
     print(f"log-likelihood {hmm.score(sequences):.1f} after {hmm.monitor_.iter} EM steps")

@@ -14,34 +14,35 @@ _MOST_RUNS, _MOST_COLUMNS, _WIDTH = 400, 6, 96
 _MARKS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def regimes(labels: npt.NDArray[Any], data: Sequences) -> dict[str, Any]:
-    """A table of states, the runs of steps in one state, and a line of characters to look at.
-
-    ``runs`` are ``[begin, end, state]``, end excluded, in order of time; of more than 400 the first are given.
-    ``line`` shows the state that rules each stretch of each sequence, ``|`` between sequences.
-    """
+def regimes(labels: npt.NDArray[Any], data: Sequences) -> list[dict[str, Any]]:
+    """A row for each state: its steps, visits, and the mean and deviation of the first six columns."""
     found = runs(labels, data.spans)
-    states = int(labels.max()) + 1
     table = []
-    for k in range(states):
+    for k in range(int(labels.max()) + 1):
         members = data.x[labels == k]
         own = [end - begin for begin, end, state in found if state == k]
-        row: dict[str, Any] = {
-            "state": k,
-            "steps": len(members),
-            "share": round(len(members) / len(labels), 4),
-            "visits": len(own),
-            "mean length": round(float(np.mean(own)), 2) if own else 0.0,
-        }
-        row["mean"] = [float(f"{value:.5g}") for value in members.mean(axis=0)[:_MOST_COLUMNS]]
-        row["std"] = [float(f"{value:.5g}") for value in members.std(axis=0)[:_MOST_COLUMNS]]
-        table.append(row)
-    return {
-        "states": table,
-        "changes": len(found) - len(data.spans),
-        "runs": found[:_MOST_RUNS],
-        "line": _line(labels, data),
-    }
+        table.append(
+            {
+                "state": k,
+                "steps": len(members),
+                "share": round(len(members) / len(labels), 4),
+                "visits": len(own),
+                "mean length": round(float(np.mean(own)), 2) if own else 0.0,
+                "mean": [float(f"{value:.4g}") for value in members.mean(axis=0)[:_MOST_COLUMNS]],
+                "std": [float(f"{value:.4g}") for value in members.std(axis=0)[:_MOST_COLUMNS]],
+            }
+        )
+    return table
+
+
+def timeline(labels: npt.NDArray[Any], data: Sequences) -> dict[str, Any]:
+    """When each state rules.
+
+    ``line`` shows the state of each stretch of each sequence, ``|`` between sequences, for the eye; ``runs`` are
+    ``[begin, end, state]``, end excluded, in order of time, the first 400 of them; ``changes`` counts all.
+    """
+    found = runs(labels, data.spans)
+    return {"line": _line(labels, data), "changes": len(found) - len(data.spans), "runs": found[:_MOST_RUNS]}
 
 
 def runs(labels: npt.NDArray[Any], spans: list[tuple[int, int]]) -> list[list[int]]:
