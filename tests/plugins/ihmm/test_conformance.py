@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -62,6 +64,17 @@ def test_every_recipe_is_here() -> None:
     import initkit
 
     assert {card.id for card in initkit.recipes() if card.plugin == "ihmm"} == {f"ihmm/{name}" for name in NAMES}
+
+
+def test_a_model_of_others_costs_no_import() -> None:
+    code = (
+        "import initkit, sys, torch; "
+        "found = [card.claims(torch.nn.Linear(2, 2)) for card in initkit.recipes() if card.plugin == 'ihmm']; "
+        "assert not any(found); "
+        "print([name for name in ('sklearn', 'numba', 'hmmlearn', 'initkit_ihmm.recipe') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", ["portfolio", "kmeans"])

@@ -192,6 +192,32 @@ def test_a_constant_column_is_no_obstacle(name: str) -> None:
     assert np.isfinite(model.score(x))
 
 
+@pytest.mark.parametrize("name", ["portfolio", "overfit_merge", "segment", "gmm"])
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.column_stack([SERIES, SERIES[:, 0]]),
+        np.column_stack([SERIES, SERIES.sum(axis=1)]),
+        SERIES * 1e-9,
+        SERIES * [1e9, 1e-6],
+        SERIES.round().astype(int),
+        SERIES[40:55],
+        SERIES[:, 0],
+    ],
+    ids=["a column twice", "a sum of columns", "tiny", "huge and tiny", "integers", "few steps", "one column"],
+)
+def test_awkward_observations(name: str, x: Any) -> None:
+    model = hmm.GaussianHMM(2, "full")
+    assert initkit.apply(model, f"ihmm/{name}", sequences=x).covered == 1
+    assert np.isfinite(model.score(np.asarray(x, dtype=np.float64).reshape(len(x), -1)))
+
+
+def test_sequences_of_one_step() -> None:
+    model = hmm.GaussianHMM(3, "diag")
+    initkit.apply(model, "ihmm/portfolio", sequences=SERIES, lengths=[1] * 200)
+    np.testing.assert_allclose(model.transmat_, 1 / 3)
+
+
 @pytest.mark.parametrize(
     ("model", "x", "rest", "error", "words"),
     [

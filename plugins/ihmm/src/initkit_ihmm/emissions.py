@@ -20,6 +20,7 @@ from initkit import InitError
 
 Floats = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
+_SINGULAR = 1e-9  # least eigenvalue of a correlation matrix that is taken as invertible
 
 
 class Emission(ABC):
@@ -85,9 +86,15 @@ class Gaussian(Emission):
 
     @classmethod
     def of_data(cls, x: Array) -> Gaussian:
-        """The weak prior of the data: their mean, ``kappa0 = 0.01``, ``nu0 = D + 2``, ``Psi0 = Cov / 4^(2/D)``."""
-        dims = x.shape[1]
-        return cls(x.mean(axis=0), 0.01, dims + 2.0, covariance(x) / 4 ** (2 / dims))
+        """The weak prior of the data: their mean, ``kappa0 = 0.01``, ``nu0 = D + 2``, ``Psi0 = Cov / 4^(2/D)``.
+
+        Where columns are combinations of others, a millionth of the variances is added to the diagonal.
+        """
+        dims, found = x.shape[1], covariance(x)
+        scale = np.sqrt(np.diag(found))
+        if np.linalg.eigvalsh(found / np.outer(scale, scale))[0] < _SINGULAR:
+            found = found + 1e-6 * np.diag(scale**2)
+        return cls(x.mean(axis=0), 0.01, dims + 2.0, found / 4 ** (2 / dims))
 
     def per_step(self, x: Array) -> Floats:
         """Counts, deviations from ``mu0`` and their outer products."""

@@ -17,10 +17,12 @@ SEQUENCES = Need(
 )
 LENGTHS = Need("lengths", help="of the sequences in one array; their sum is T", optional=True)
 HOMES = ("hmmlearn", "initkit_ihmm")
+# A model can hold nothing of ours before one of these is imported; the package itself comes with this module.
+LAYERS = ("hmmlearn", "initkit_ihmm.sampler")
 
 
 def _card(name: str, target: str, summary: str) -> Card:
-    return Card(name, f"initkit_ihmm.{target}", summary, needs=(SEQUENCES, LENGTHS), bits="machine", layers_from=HOMES)
+    return Card(name, f"initkit_ihmm.{target}", summary, needs=(SEQUENCES, LENGTHS), bits="machine", layers_from=LAYERS)
 
 
 @hookimpl
