@@ -201,7 +201,7 @@ def test_progress_line(capsys):
 
 def test_apply_writes_the_start(series):
     x, _ = series
-    sampler = BeamSampler(**SHORT)
+    sampler = BeamSampler(**{**SHORT, "n_chains": 1})
     report = initkit.apply(sampler, initkit.recipe("ihmm/contig", n_states=4), sequences=x, seed=0)
     assert "start_labels_" in report
     sampler.fit(x)

@@ -72,8 +72,8 @@ class BeamSampler(BaseEstimator):  # type: ignore[misc]
         parameters_: all of these by name.
         averaged_: how many draws that were.
         chains_: all chains, with ``start``, ``draws`` and ``traces``.
-        pooled_: numbers of the chains that the estimates are made of: those in the best mode, whose mean log joint is
-            within 15 nats, or three standard deviations, of the best chain's.
+        pooled_: numbers of the chains that the estimates are made of: those in the best mode, whose median log joint
+            is within 15 nats, or three standard deviations, of the best chain's.
         seed_: the seed that was used.
         interrupted_: whether Ctrl-C cut it short.
 

@@ -101,15 +101,18 @@ def matching(labels: npt.NDArray[Any], reference: npt.NDArray[Any], states: int,
 
 
 def in_best_mode(chains: Sequence[Chain], nats: float = 15.0) -> list[int]:
-    """Chains that are where the best one is, by the mean log joint of their kept sweeps.
+    """Chains that are where the best one is, by the median log joint of their kept sweeps.
 
+    Within 15 nats of the best chain's median or three of its standard deviations, whichever is more; the deviation is
+    that of the median absolute one, so that a burn-in that was too short does not widen it.
     Chains that never meet do not say how much each mode weighs: pooling them would give a stuck chain as much say as
     the one that found the best mode.
     """
     kept = {n: np.array(chain.traces)[chain.burn :, 0] for n, chain in enumerate(chains) if chain.draws}
-    best = max(kept.values(), key=lambda values: float(values.mean()))
-    least = best.mean() - max(nats, 3.0 * float(best.std()))
-    return [n for n, values in kept.items() if values.mean() >= least]
+    best = max(kept.values(), key=lambda values: float(np.median(values)))
+    middle = float(np.median(best))
+    least = middle - max(nats, 3.0 * 1.4826 * float(np.median(np.abs(best - middle))))
+    return [n for n, values in kept.items() if np.median(values) >= least]
 
 
 def aligned_means(chains: Sequence[Chain], reference: Draw) -> tuple[dict[str, Floats], int]:
