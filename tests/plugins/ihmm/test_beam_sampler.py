@@ -62,6 +62,7 @@ def test_states_are_found(fitted, series):
     np.testing.assert_allclose(fitted.transmat_.sum(axis=1), 1.0)
     order = fitted.labels_[[np.flatnonzero(z == k)[0] for k in range(3)]]
     np.testing.assert_allclose(fitted.means_[order], [(0, 0), (6, 0), (0, 6)], atol=0.6)
+    np.testing.assert_allclose(fitted.occupancy_[order], np.bincount(z) / 300, atol=0.02)
     np.testing.assert_allclose(fitted.predict_proba(x[:40]).sum(axis=1), 1.0)
     assert fitted.score(x[:50]) > fitted.score(x[:50] + 3.0)
     shares = fitted.coclustering(np.arange(10))

@@ -68,6 +68,7 @@ class BeamSampler(BaseEstimator):  # type: ignore[misc]
         n_states_: the most frequent number of states.
         startprob_, transmat_: (K,) and (K, K), means over the draws with K states after alignment.
         means_, covars_, probs_, rates_: those of the emission.
+        occupancy_: (K,), the share of steps in each state, averaged alike.
         state_counts_: share of draws by number of states, a dict.
         parameters_: all of these by name.
         averaged_: how many draws that were.

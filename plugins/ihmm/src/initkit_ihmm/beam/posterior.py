@@ -118,8 +118,8 @@ def in_best_mode(chains: Sequence[Chain], nats: float = 15.0) -> list[int]:
 def aligned_means(chains: Sequence[Chain], reference: Draw) -> tuple[dict[str, Floats], int]:
     """Means over the draws with as many states as the reference, after alignment to it.
 
-    ``startprob``, ``transmat`` (both without the rest), and the emission's parameters; states are numbered by first
-    appearance in the reference. With them comes how many draws were averaged.
+    ``startprob``, ``transmat`` (both without the rest), ``occupancy`` (the share of steps in each state), and the
+    emission's parameters; states are numbered by first appearance in the reference. With them comes how many draws were averaged.
     """
     target, _ = compacted(reference.labels.astype(np.int64))
     states = reference.K
@@ -132,6 +132,7 @@ def aligned_means(chains: Sequence[Chain], reference: Draw) -> tuple[dict[str, F
             back = np.argsort(matching(draw.labels, target, states, states))
             rows = draw.transitions[:, :states] / draw.transitions[:, :states].sum(axis=1, keepdims=True)
             values = {"startprob": rows[0, back], "transmat": rows[1:][np.ix_(back, back)]}
+            values["occupancy"] = np.bincount(draw.labels, minlength=states)[back] / len(draw.labels)
             values.update({name: value[back] for name, value in chain.parameters(draw).items()})
             for name, value in values.items():
                 sums[name] = sums.get(name, np.zeros_like(value)) + value
