@@ -119,7 +119,8 @@ def aligned_means(chains: Sequence[Chain], reference: Draw) -> tuple[dict[str, F
     """Means over the draws with as many states as the reference, after alignment to it.
 
     ``startprob``, ``transmat`` (both without the rest), ``occupancy`` (the share of steps in each state), and the
-    emission's parameters; states are numbered by first appearance in the reference. With them comes how many draws were averaged.
+    emission's parameters; states are numbered by first appearance in the reference. With them comes how many draws were
+    averaged.
     """
     target, _ = compacted(reference.labels.astype(np.int64))
     states = reference.K
