@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from tables import table
 
 Row = dict[str, Any]
+ROWS = ("ihmm", "rows")
 OPTIMA, SYMBOLS, REGIMES, SPEED = ("ihmm", "optima"), ("ihmm", "symbols"), ("ihmm", "regimes"), ("ihmm", "recipe_speed")
 DATA = {
     "A_sep": "four states apart",
@@ -96,6 +97,19 @@ def symbols_table() -> str:
         for start in starts
     ]
     return table(["start", *[f"{name}: hits; EM steps" for name in names]], lines)
+
+
+def rows_table() -> str:
+    """Hits from the same means with other rows and covariances."""
+    rows = record.need(*ROWS)["rows"]
+    names = list(dict.fromkeys(row["data"] for row in rows))
+    found = {(row["data"], row["start"]): row for row in rows}
+    lines = []
+    for start in dict.fromkeys(row["start"] for row in rows):
+        mine = [found[name, start] for name in names]
+        total = f"**{sum(row['hits'] for row in mine)}/{sum(row['runs'] for row in mine)}**"
+        lines.append([start, *[f"{row['hits']}/{row['runs']}" for row in mine], total])
+    return table(["start", *[DATA[name] for name in names], "all"], lines)
 
 
 def verdicts(benchmark: tuple[str, str]) -> str:
