@@ -25,6 +25,11 @@ LIBRARIES = (
     "pymetis",
     "torchopt",
     "higher",
+    "hmmlearn",
+    "ruptures",
+    "kmedoids",
+    "jumpmodels",
+    "statsmodels",
     "initkit-core",
     "transformers",
     "initkit-gnn",
@@ -35,6 +40,7 @@ LIBRARIES = (
     "initkit-kan",
     "initkit-inr",
     "initkit-ssm",
+    "initkit-ihmm",
 )
 
 

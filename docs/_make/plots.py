@@ -14,6 +14,8 @@ import coordinate_networks
 import hyperbolic
 import inr_meta
 import kan_figures
+import beam
+import hidden_markov
 import measuring
 import node_tables
 import random_features
@@ -275,6 +277,8 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **inr_meta.DRAWN,
     **ssm_gated.DRAWN,
     **ssm_lti.DRAWN,
+    **hidden_markov.DRAWN,
+    **beam.DRAWN,
     **measuring.DRAWN,
 }
 

@@ -22,7 +22,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_dir())
 PACKAGES = {"core": "initkit-core", "cli": "initkit-cli", **{f"plugins/{name}": f"initkit-{name}" for name in PLUGINS}}
-HEAVY = {"initkit-gnn": "torch_geometric"}
+HEAVY = {"initkit-gnn": "torch_geometric", "initkit-ihmm": "hmmlearn", "initkit-poincare": "geoopt"}
+EXAMPLE_NEEDS = {"ihmm": ["statsmodels"]}  # what the extra [example] adds
 
 pytestmark = pytest.mark.slow
 
@@ -115,7 +116,8 @@ def test_core_and_cli_say_how_to_install_a_plugin(wheels: dict[str, Path], tmp_p
 @pytest.mark.parametrize("plugin", PLUGINS)
 def test_one_plugin_alone_does_its_example(wheels: dict[str, Path], tmp_path: Path, plugin: str) -> None:
     name = f"initkit-{plugin}"
-    env = made(tmp_path, wheels, ["initkit-core", "initkit-cli", name])
+    names = ["initkit-core", "initkit-cli", name]
+    env = Environment(tmp_path / "env", [wheels[one] for one in names], [*names, *EXAMPLE_NEEDS.get(plugin, [])])
     for other, module in HEAVY.items():
         present = env.run("python", "-c", f"import {module}").returncode == 0
         assert present == (other == name)

@@ -73,7 +73,7 @@ def _item_row(item: Mapping[str, Any]) -> tuple[str, str, str, str]:
     kind = item["kind"]
     if kind == "fill":
         shape = shape_words(item["shape"])
-        if "resize" in item:
+        if item.get("resize", item["shape"]) != item["shape"]:
             shape = f"{shape}→{shape_words(item['resize'])}"
         return item["name"], shape, item["draw"], _with(item["why"], "frozen" if item.get("frozen") else "")
     if kind == "keep":
@@ -86,11 +86,11 @@ def _item_row(item: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _entry_row(name: str, entry: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
-    std = entry["std"]
+    std, before = entry["std"], entry.get("resized_from")
     remarks = [
         "frozen" if entry.get("frozen") else "",
         f"tied with {', '.join(entry['aliases'])}" if entry.get("aliases") else "",
-        f"resized from {shape_words(entry['resized_from'])}" if entry.get("resized_from") else "",
+        f"resized from {shape_words(before)}" if before and 0 not in before else "",  # a size of 0 was not known yet
         f"after {', '.join(link['recipe'] for link in entry['chain'])}" if entry.get("chain") else "",
     ]
     shape = shape_words(entry["shape"])

@@ -1,0 +1,1 @@
+../plugins/ihmm/src/initkit_ihmm/example.py

@@ -1,0 +1,1 @@
+"""What is compiled: one sweep and its parts, and decoding."""
