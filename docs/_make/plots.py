@@ -10,12 +10,12 @@ import matplotlib
 
 matplotlib.use("svg")
 
+import beam
 import coordinate_networks
+import hidden_markov
 import hyperbolic
 import inr_meta
 import kan_figures
-import beam
-import hidden_markov
 import measuring
 import node_tables
 import random_features
