@@ -420,3 +420,28 @@ def test_a_histogram_of_a_large_tensor_is_of_a_sample(monkeypatch: pytest.Monkey
     assert min(found.counts) > 10
     assert histograms.histogram(torch.ones(3)) is None
     assert histograms.histogram(torch.tensor([math.nan, math.inf])) is None
+
+
+def test_a_note_that_says_how_is_drawn(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Noting(Recipe):
+        """Notes a series."""
+
+        def plan(self, model: nn.Module) -> Iterator[initkit.Item]:
+            rows = [{"step": i, "value": float(i % 3), "state": f"state {i % 2}"} for i in range(9)]
+            plot = initkit.Plot("scatter", "step", ("value",), group="state")
+            table = initkit.Table("series", rows, words="a series by its states", plot=plot)
+
+            def run(ctx: initkit.JobContext) -> dict[str, torch.Tensor]:
+                ctx.note("series", table)
+                return {}
+
+            yield Job("note", run, "notes a series")
+            yield Fill("weight", Normal(0.1), why="drawn")
+
+    report = initkit.apply(nn.Linear(3, 2), Noting())
+    assert report.notes["series"][4] == {"step": 4, "value": 1.0, "state": "state 0"}
+    initkit.write_page(tmp_path / "page.html", report=report)
+    page = Reader((tmp_path / "page.html").read_text())
+    assert "a series by its states" in page.text
+    assert any(tag == "svg" and "state 1" in (attrs["aria-label"] or "") for tag, attrs in page.tags)

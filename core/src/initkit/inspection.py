@@ -154,16 +154,7 @@ class Inspection:
 def _table_dict(one: Table) -> dict[str, Any]:
     found: dict[str, Any] = {"words": one.words, "rows": [dict(row) for row in one.rows]}
     if one.plot is not None:
-        plot = one.plot
-        found["plot"] = {
-            "kind": plot.kind,
-            "x": plot.x,
-            "y": list(plot.y),
-            "group": plot.group or None,
-            "log": list(plot.log),
-            "equal": plot.equal,
-            "labels": dict(plot.labels),
-        }
+        found["plot"] = one.drawn()
     if one.compared:
         found["compare"] = list(one.compared)
     return found

@@ -146,7 +146,7 @@ class JobContext:
         return load_checkpoint(path)
 
     def note(self, key: str, table: Any, *, saved: bool = False) -> None:
-        """Add a table to the report: a list of rows (dicts) or any JSON value.
+        """Add a table to the report: rows (dicts), an :class:`initkit.Table` with its drawing, or any JSON value.
 
         Args:
             key: of the table.

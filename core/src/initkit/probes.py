@@ -100,6 +100,21 @@ class Table:
     plot: Plot | None = None
     compare: Sequence[str] = ()
 
+    def drawn(self) -> dict[str, Any] | None:
+        """How it is drawn, as JSON values, or None."""
+        plot = self.plot
+        if plot is None:
+            return None
+        return {
+            "kind": plot.kind,
+            "x": plot.x,
+            "y": list(plot.y),
+            "group": plot.group or None,
+            "log": list(plot.log),
+            "equal": plot.equal,
+            "labels": dict(plot.labels),
+        }
+
     @property
     def columns(self) -> list[str]:
         """Names of the columns, in the order of the first row that has them."""

@@ -19,6 +19,7 @@ from initkit._table import table
 from initkit.errors import CommitError
 from initkit.items import Set
 from initkit.plugins import registry
+from initkit.probes import Table
 from initkit.slots import Slot, Slots
 
 FORMAT = 1
@@ -94,29 +95,38 @@ class Entry:
 
 
 class Notes(Mapping[str, Any]):
-    """Tables that jobs and recipes found, by key."""
+    """Tables that jobs and recipes found, by key.
+
+    Attributes:
+        tables: those that say how they are shown and drawn.
+    """
 
     def __init__(self) -> None:
         self._tables: dict[str, Any] = {}
         self._saved: list[str] = []
+        self.tables: dict[str, Table] = {}
 
     def add(self, key: str, value: Any, *, saved: bool = False) -> None:
         """Add a table; a key that is taken gets a number.
 
         Args:
             key: of the table.
-            value: a JSON value.
+            value: a JSON value, or a :class:`initkit.Table`, whose rows are kept and which pages draw as it says.
             saved: whether a file that is saved with the report keeps it too.
 
         Raises:
             CommitError: the table is no JSON value.
         """
+        table = value if isinstance(value, Table) else None
+        value = [dict(row) for row in table.rows] if table is not None else value
         if _options.as_json(value) is None:
             raise CommitError(f"note {key!r} is no JSON value (a list of rows with finite numbers and text)")
         place, count = key, 2
         while place in self._tables:
             place, count = f"{key} ({count})", count + 1
         self._tables[place] = json.loads(json.dumps(value))
+        if table is not None:
+            self.tables[place] = table
         if saved:
             self._saved.append(place)
 

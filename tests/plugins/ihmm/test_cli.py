@@ -49,6 +49,7 @@ def test_the_example(command: Command, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     report = json.loads((tmp_path / "hmm.report.json").read_text())
     assert sum(row["steps"] for row in report["notes"]["regimes"]) == 202
+    assert len(report["notes"]["series"]) == 202
     timeline = report["notes"]["timeline"]
     assert len(timeline["line"]) == 96
     assert timeline["runs"][0][0] == 0

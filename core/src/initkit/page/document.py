@@ -54,7 +54,7 @@ def document(parts: Mapping[str, Any], *, report: Any, model: Any, title: str | 
             recipes=recipes if written_dict is None else [],
             seed=next((part["seed"] for part in (written_dict, inspected) if part), None),
             facts=_facts(written_dict, inspected, compared),
-            written=written(written_dict, histograms) if written_dict is not None else None,
+            written=written(written_dict, histograms, report.notes.tables) if written_dict is not None else None,
             findings=findings(inspected) if inspected is not None else None,
             training=training(compared) if compared is not None else None,
             versions=_versions(parts),

@@ -113,7 +113,7 @@ def measured(inspection: Mapping[str, Any], measure: str) -> float | None:
 
 
 def _block(index: int, name: str, table: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> Block:
-    charts = [_chart(f"c{index}-{i}", panel) for i, panel in enumerate(panels(name, table, earlier))]
+    charts = charts_of(f"c{index}", name, table, earlier)
     title = _LEAD.get(name, name.replace("_", " "))
     return Block(title, table["words"], charts, _sheet(table, earlier), fold=bool(charts) and len(table["rows"]) > 6)
 
@@ -127,6 +127,13 @@ def _sheet(table: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> Sheet
         return sheet_of(rows)
     labels = (table.get("plot") or {}).get("labels", {})
     return compared_sheet(rows, earlier["rows"], compared, labels)
+
+
+def charts_of(
+    prefix: str, name: str, table: Mapping[str, Any], earlier: Mapping[str, Any] | None = None
+) -> list[Markup]:
+    """The drawings of a table, ids on the page beginning with ``prefix``."""
+    return [_chart(f"{prefix}-{i}", panel) for i, panel in enumerate(panels(name, table, earlier))]
 
 
 def _chart(name: str, panel: Panel) -> Markup:

@@ -8,9 +8,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from initkit.page.findings import charts_of
 from initkit.page.histograms import Histograms
 from initkit.page.numbers import real, shape, text_of
 from initkit.page.tables import SHOWN, Cell, Column, Sheet, note_sheet
+from initkit.probes import Table
 
 OUTPUTS = "outputs/"
 
@@ -41,6 +43,15 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Note:
+    """What a job found: rows or words, and drawings."""
+
+    sheet: Sheet | str
+    words: str = ""
+    charts: Sequence[Markup] = ()
+
+
+@dataclass(frozen=True)
 class Written:
     """The part of the page that a report fills.
 
@@ -61,7 +72,7 @@ class Written:
     kept: Sheet | None
     set: Sheet | None
     untouched: Sequence[str]
-    notes: Mapping[str, Sheet | str]
+    notes: Mapping[str, Note]
 
     @property
     def open(self) -> Sequence[Row]:
@@ -80,8 +91,14 @@ def entries_of(report: Mapping[str, Any]) -> dict[str, Any]:
     return {**report["tensors"], **outputs}
 
 
-def written(report: Mapping[str, Any], histograms: Histograms) -> Written:
-    """Arrange a report."""
+def written(report: Mapping[str, Any], histograms: Histograms, tables: Mapping[str, Table]) -> Written:
+    """Arrange a report.
+
+    Args:
+        report: its JSON form.
+        histograms: of the tensors.
+        tables: notes that say how they are shown and drawn, by key.
+    """
     several = len(report["recipes"]) > 1
     rows = [_row(name, entry, histograms, several) for name, entry in entries_of(report).items()]
     kept = [[Cell(name), Cell(why)] for name, why in report["kept"].items()]
@@ -96,8 +113,15 @@ def written(report: Mapping[str, Any], histograms: Histograms) -> Written:
         if values
         else None,
         untouched=report["untouched"],
-        notes={key: note_sheet(note) for key, note in report["notes"].items()},
+        notes={key: _note(i, key, note, tables.get(key)) for i, (key, note) in enumerate(report["notes"].items())},
     )
+
+
+def _note(index: int, key: str, note: Any, table: Table | None) -> Note:
+    if table is None or table.plot is None:
+        return Note(note_sheet(note), table.words if table is not None else "")
+    charts = charts_of(f"n{index}", key, {"rows": note, "plot": table.drawn()})
+    return Note(note_sheet(note), table.words, charts)
 
 
 def recipe_words(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from initkit_ihmm.finite import Start, params_from_labels
 from initkit_ihmm.hmm_slots import labels_attribute
 from initkit_ihmm.hmmlearn_models import Kind, kind_of, shapes_of
 from initkit_ihmm.labels import Floats, Ints, LabelInit
-from initkit_ihmm.regimes import regimes, timeline
+from initkit_ihmm.regimes import regimes, series, timeline
 from initkit_ihmm.resizing import merge_to, split_to
 from initkit_ihmm.sequences import EmissionName, Sequences, read_sequences
 
@@ -251,6 +251,7 @@ class Labelling(Recipe):
             whole = replace(whole, labels=data.spread_out(init.labels), K=states, resp=None)
         start = found.start or params_from_labels(init, data.x, kind.shape)
         ctx.note("regimes", regimes(init.labels, data))
+        ctx.note("series", series(init.labels, data))
         ctx.note("timeline", timeline(init.labels, data))
         ctx.note("clustering", {"method": whole.method, "states": states, **_plain(whole.params)})
         arrays = {f"{name}_": torch.from_numpy(np.array(value, order="C")) for name, value in start.tensors.items()}
@@ -263,6 +264,7 @@ class Labelling(Recipe):
         whole, _ = self._labelled(data, states, work, ctx.seed)
         compact = whole.labels if data.kept is None else whole.labels[data.kept]
         ctx.note("regimes", regimes(compact, data))
+        ctx.note("series", series(compact, data))
         ctx.note("timeline", timeline(compact, data))
         ctx.note("clustering", {"method": whole.method, "states": whole.K, **_plain(whole.params)})
         return {"labels": torch.from_numpy(whole.labels)}

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from initkit import Plot, Table
 from initkit_ihmm.sequences import Sequences
 
-_MOST_RUNS, _MOST_COLUMNS, _WIDTH = 400, 6, 96
+_MOST_RUNS, _MOST_COLUMNS, _MOST_STEPS, _WIDTH = 400, 6, 500, 96
 _MARKS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -33,6 +34,21 @@ def regimes(labels: npt.NDArray[Any], data: Sequences) -> list[dict[str, Any]]:
             }
         )
     return table
+
+
+def series(labels: npt.NDArray[Any], data: Sequences) -> Table:
+    """The first column of the observations over time, each step with its state, drawn in the states' colours.
+
+    A long series is thinned to 500 evenly spaced steps, which the words say.
+    """
+    steps = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), _MOST_STEPS)).round().astype(int))
+    rows = [
+        {"step": int(t), "value": float(f"{float(data.x[t, 0]):.6g}"), "state": f"state {labels[t]}"} for t in steps
+    ]
+    thinned = f"; {len(steps)} of {len(labels)} steps" if len(steps) < len(labels) else ""
+    words = f"first column of the observations, in the colour of each step's state{thinned}"
+    rows.sort(key=lambda row: str(row["state"]))  # stable: series of the plot in the states' order
+    return Table("series", rows, words=words, plot=Plot("scatter", "step", ("value",), group="state"))
 
 
 def timeline(labels: npt.NDArray[Any], data: Sequences) -> dict[str, Any]:
