@@ -16,6 +16,7 @@ from initkit.page.histograms import Histograms, histograms_of
 from initkit.page.numbers import counted, real, whole
 from initkit.page.tensors import entries_of, parameters_share, recipe_words, written
 from initkit.page.training import training
+from initkit.report import Report
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ def document(parts: Mapping[str, Any], *, report: Any, model: Any, title: str | 
     histograms = Histograms({})
     if written_dict is not None and model is not None:
         histograms = histograms_of(model, report, entries_of(written_dict))
+    drawn = report.notes.tables if isinstance(report, Report) else {}
     subject = next((part["subject"] for part in parts.values() if part and part.get("subject")), "")
     recipes = _recipes(parts)
     data = {name: part for name, part in parts.items() if part is not None}
@@ -54,7 +56,7 @@ def document(parts: Mapping[str, Any], *, report: Any, model: Any, title: str | 
             recipes=recipes if written_dict is None else [],
             seed=next((part["seed"] for part in (written_dict, inspected) if part), None),
             facts=_facts(written_dict, inspected, compared),
-            written=written(written_dict, histograms, report.notes.tables) if written_dict is not None else None,
+            written=written(written_dict, histograms, drawn) if written_dict is not None else None,
             findings=findings(inspected) if inspected is not None else None,
             training=training(compared) if compared is not None else None,
             versions=_versions(parts),
