@@ -13,8 +13,9 @@ demo: .venv/.runtime
 	$(BIN)/initkit apply --plugin gnn examples/gnn.py --dry-run
 	$(BIN)/initkit apply --plugin gnn examples/gnn.py -o out/gnn.safetensors --force
 
+# One thread a process: two processes share the cores, and threads that wait for each other would take them.
 test: .venv/.dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 bench: .venv/.bench
 	$(BIN)/python -m benchmarks $(AREA)
