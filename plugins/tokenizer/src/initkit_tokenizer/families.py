@@ -52,9 +52,7 @@ def lower_cases(spec: Mapping[str, Any]) -> bool:
     return False
 
 
-def text_bytes(
-    token: str, family: Family, *, continuing: str = "##", word_end: str = ""
-) -> bytes:
+def text_bytes(token: str, family: Family, *, continuing: str = "##", word_end: str = "") -> bytes:
     """The bytes that a token stands for; the start of a word has a leading space (0x20).
 
     Args:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from initkit import Card, Need, hookimpl
 
 TOKENIZER = Need(
@@ -28,3 +30,9 @@ def initkit_recipes() -> list[Card]:
             bits="machine",
         ),
     ]
+
+
+@hookimpl
+def initkit_example() -> str:
+    """A small Llama from one tokenizer family to another."""
+    return str(Path(__file__).with_name("example.py"))

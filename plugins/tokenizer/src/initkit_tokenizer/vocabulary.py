@@ -177,12 +177,11 @@ def _keys(
     found: dict[int, TokenKey] = {}
     fallback: dict[int, int] = {}
     for i, token in tokens.items():
-        if i in added:
-            found[i] = TokenKey("special" if added[i]["special"] else "added", token.encode())
-            continue
         byte = fallback_byte(token) if family == "metaspace" else None
-        if byte is not None:
+        if byte is not None:  # trainers list them among the special tokens, converters among the ordinary ones
             fallback[i] = byte
+        elif i in added:
+            found[i] = TokenKey("special" if added[i]["special"] else "added", token.encode())
         else:
             found[i] = TokenKey("text", text_bytes(token, family, continuing=continuing, word_end=word_end))
     ordinary = {key.payload for key in found.values() if key.kind == "text"}

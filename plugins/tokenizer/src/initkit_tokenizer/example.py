@@ -1,0 +1,66 @@
+"""A small Llama that changes its tokenizer: from byte-level BPE to SentencePiece's kind, with more tokens.
+
+Both tokenizers are trained on Python's own documentation, which ships with Python.
+
+initkit apply --plugin tokenizer example.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pydoc_data.topics import topics
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+TEXT = [topics[name] for name in sorted(topics)]
+
+
+def byte_level(text: Sequence[str], size: int) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE tokenizer, as GPT-2's."""
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    made.train_from_iterator(
+        text,
+        trainers.BpeTrainer(
+            vocab_size=size, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
+        ),
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<|endoftext|>")
+
+
+def sentencepiece(text: Sequence[str], size: int) -> PreTrainedTokenizerFast:
+    """Train a BPE tokenizer that marks words with "▁" and falls back on bytes, as Llama 2's."""
+    made = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
+    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    made.decoder = decoders.Sequence([decoders.Metaspace(), decoders.ByteFallback()])
+    special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    made.train_from_iterator(text, trainers.BpeTrainer(vocab_size=size, special_tokens=special, show_progress=False))
+    return PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+
+
+old_tokenizer = byte_level(TEXT, 800)  # what the model was made with
+tokenizer = sentencepiece(TEXT, 1600)  # what it is to have
+
+
+def model(hidden: int = 64, layers: int = 2) -> LlamaForCausalLM:
+    """Build the model; ``--set-model layers=4`` makes it deeper."""
+    config = LlamaConfig(
+        vocab_size=len(old_tokenizer),
+        hidden_size=hidden,
+        intermediate_size=3 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        bos_token_id=old_tokenizer.eos_token_id,
+        eos_token_id=old_tokenizer.eos_token_id,
+    )
+    return LlamaForCausalLM(config)
+
+
+def inputs() -> torch.Tensor:
+    """A few sentences as the old tokenizer cuts them, for inspect."""
+    ids: torch.Tensor = old_tokenizer(TEXT[0][:400], return_tensors="pt").input_ids
+    return ids
