@@ -21,7 +21,8 @@ from initkit_tokenizer.example import byte_level, sentencepiece
 from initkit_tokenizer.families import byte_of_char, fallback_byte
 from initkit_tokenizer.pieces import Cutter
 
-TEXT = [topics[name] for name in sorted(topics)][:25] + [
+TEXT = [
+    *[topics[name] for name in sorted(topics)][:12],
     "größer Straße Müller über schön naïve café déjà vu größer Straße Müller über schön naïve café déjà vu " * 20,
     "東京 日本語 東京 日本語 Привет мир Привет мир 😀😀 😀 " * 20,
 ]

@@ -1,15 +1,16 @@
 """What all recipes of the plugin share: which rows are copied, padded and computed, and the numbers that follow.
 
-A recipe is a :class:`RowRecipe` with a method :meth:`RowRecipe.rows`; it sees one tensor at a time and returns values for
-new tokens alone. All else is done here: matching, resizing, padding, statistics' rows, ids in configurations, reports.
-A recipe that needs more data than the two tokenizers extends ``plan``::
+A recipe is a :class:`PairRecipe` with a method :meth:`RowRecipe.rows`; it sees one tensor at a time and returns values
+for new tokens alone. All else is done here: matching, resizing, padding, the rows of statistics, ids in configurations,
+reports. A recipe that needs more data than the two tokenizers is a :class:`RowRecipe` with a ``plan``::
 
     def plan(self, model, *, tokenizer, old_tokenizer, static_vectors):
         yield from self.items(model, old_tokenizer, tokenizer, static_vectors=static_vectors)
 
-and finds it in ``task.needs``. Its :meth:`rows` calls ``task.fall_back(place, why)`` for tokens it can say nothing of,
-``task.shared`` for what the head need not compute again, ``task.ctx.note`` for tables. Where no piece of a token is
-known and ``uses_pieces`` is set, the token has fallen back already.
+and finds it in ``task.needs``. Its :meth:`rows` calls ``task.fall_back(place, why)`` for tokens it can say nothing of
+(they get the mean), keeps in ``task.shared`` what the head need not compute again, and puts into ``task.facts`` what
+the report's row of the tensor says. Where no piece of a token is known and ``uses_pieces`` is set, the token has fallen
+back already.
 """
 
 from __future__ import annotations
@@ -105,16 +106,6 @@ class RowRecipe(Recipe):
         except InitError:
             return []
 
-    def plan(self, model: Any, *, tokenizer: Any, old_tokenizer: Any) -> Iterator[Item]:
-        """Yield a fill for each tensor with a vocabulary axis, and the numbers that follow.
-
-        Args:
-            model: with an embedding.
-            tokenizer: the new one, in any form that :meth:`initkit_tokenizer.Vocabulary.of` reads.
-            old_tokenizer: the one that the model was made with.
-        """
-        yield from self.items(model, old_tokenizer, tokenizer)
-
     def items(self, model: Any, old_tokenizer: Any, tokenizer: Any, **needs: Any) -> Iterator[Item]:
         """What :meth:`plan` yields.
 
@@ -175,8 +166,8 @@ class RowRecipe(Recipe):
             found = recipe(f"tokenizer/{self.head}")
         except InitError as error:
             raise OptionError(f"recipe {self.id}: head={self.head!r}: {error}") from None
-        if not isinstance(found, RowRecipe) or "rows" not in vars(type(found)):
-            raise OptionError(f"recipe {self.id}: head={self.head!r} makes no rows")
+        if not isinstance(found, PairRecipe):
+            raise OptionError(f"recipe {self.id}: head={self.head!r} makes no rows from two tokenizers alone")
         return found
 
     def _fill(
@@ -211,7 +202,7 @@ class RowRecipe(Recipe):
             old = values.reshape(layout.old_rows, -1)
             trained = self._trained(plan, layout, old, padding, tensor)
             maker = self if tensor.role == "input" or giver is self else giver
-            task = RowTask(ctx, plan, layout, tensor, old, trained, needs, shared)
+            task = RowTask(ctx, plan, layout, tensor, old, trained, tensors.head is not None, needs, shared)
             if maker.uses_pieces:
                 for place, token in enumerate(plan.new):
                     if token.kind != "pieces":
@@ -219,7 +210,8 @@ class RowRecipe(Recipe):
             made = maker.rows(task).to(old.device, torch.float32) if plan.new else old.new_zeros(0, task.width).float()
             if tuple(made.shape) != (task.count, task.width):
                 raise CommitError(
-                    f"recipe {maker.id}, {tensor.name}: rows of shape {tuple(made.shape)}, expected {(task.count, task.width)}"
+                    f"recipe {maker.id}, {tensor.name}: rows of shape {tuple(made.shape)}, "
+                    f"expected {(task.count, task.width)}"
                 )
             if task.fallbacks:
                 made = made.clone()
@@ -245,9 +237,9 @@ class RowRecipe(Recipe):
         used = set(plan.old_ids) | {row for row in layout.copy if row >= 0}
         broken = [row for row in broken if row in used or self.stat_rows == "all"]
         if broken:
+            which = listed(map(str, broken))
             raise CommitError(
-                f"recipe {self.id}, {tensor.name}: row {listed(map(str, broken))} of the old tokens holds NaN or infinity; "
-                f"mend it first"
+                f"recipe {self.id}, {tensor.name}: row {which} of an old token holds NaN or infinity; mend it first"
             )
         if self.stat_rows == "all":
             rows = [row for row in range(layout.old_rows) if row not in self.exclude]
@@ -257,14 +249,29 @@ class RowRecipe(Recipe):
             rows = [row for row in plan.old_ids if row not in left_out and bool(alive[row])]
         if len(rows) < 2 and plan.new:
             raise CommitError(
-                f"recipe {self.id}, {tensor.name}: {len(rows)} trained rows (rows of zeros and padding do not count), at "
-                f"least 2 are needed; a model that was never trained takes stat_rows=all"
+                f"recipe {self.id}, {tensor.name}: {len(rows)} trained rows (rows of zeros and padding do not count), "
+                f"at least 2 are needed; a model that was never trained takes stat_rows=all"
             )
         return torch.tensor(rows, dtype=torch.long, device=old.device)
 
 
+@dataclass(frozen=True)
+class PairRecipe(RowRecipe):
+    """A row recipe that asks for the two tokenizers alone."""
+
+    def plan(self, model: Any, *, tokenizer: Any, old_tokenizer: Any) -> Iterator[Item]:
+        """Yield a fill for each tensor with a vocabulary axis, and the numbers that follow.
+
+        Args:
+            model: with an embedding.
+            tokenizer: the new one, in any form that :meth:`initkit_tokenizer.Vocabulary.of` reads.
+            old_tokenizer: the one that the model was made with.
+        """
+        yield from self.items(model, old_tokenizer, tokenizer)
+
+
 def _assembled(task: RowTask, made: Tensor, values: Tensor) -> Tensor:
-    """The rows that are written, in the order of their place; a tensor whose vocabulary axis is not the first, whole."""
+    """The rows that are written, in the order of their place; a tensor whose vocabulary axis comes later, whole."""
     layout, dtype = task.layout, task.old.dtype
     rows = torch.zeros(layout.rows, task.width, dtype=dtype, device=task.old.device)
     rows[list(layout.computed)] = made.to(dtype)

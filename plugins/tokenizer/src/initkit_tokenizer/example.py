@@ -29,7 +29,7 @@ def byte_level(text: Sequence[str], size: int) -> PreTrainedTokenizerFast:
             vocab_size=size, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
         ),
     )
-    return PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<|endoftext|>")
+    return PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<|endoftext|>")  # type: ignore[no-untyped-call]
 
 
 def sentencepiece(text: Sequence[str], size: int) -> PreTrainedTokenizerFast:
@@ -39,7 +39,8 @@ def sentencepiece(text: Sequence[str], size: int) -> PreTrainedTokenizerFast:
     made.decoder = decoders.Sequence([decoders.Metaspace(), decoders.ByteFallback()])
     special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     made.train_from_iterator(text, trainers.BpeTrainer(vocab_size=size, special_tokens=special, show_progress=False))
-    return PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+    names = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+    return PreTrainedTokenizerFast(tokenizer_object=made, **names)  # type: ignore[no-untyped-call]
 
 
 old_tokenizer = byte_level(TEXT, 800)  # what the model was made with

@@ -71,7 +71,7 @@ class Roles:
 
     def __init__(self, old: Vocabulary, new: Vocabulary) -> None:
         self._old, self._new = old, new
-        self._ids = {text: i for i, text in reversed(old.tokens.items())}
+        self._ids = {text: i for i, text in sorted(old.tokens.items(), reverse=True)}
 
     def match(self, token: str) -> tuple[str, Ids]:
         """The role and the old token that bears it; ("", ()) where there is none.

@@ -204,8 +204,8 @@ class _Finder:
         tensor = getattr(module, attribute, None)
         if name is None or not isinstance(tensor, torch.Tensor):
             raise PlanError(
-                f"{name or type(module).__name__} ({type(module).__name__}) has no {attribute}; merge adapters into the "
-                f"model first, or name the module with embedding= or head_module="
+                f"{name or type(module).__name__} ({type(module).__name__}) has no {attribute}; merge adapters into "
+                f"the model first, or name the module with embedding= or head_module="
             )
         return self.slots.find(f"{name}.{attribute}" if name else attribute, "vocabulary")
 
@@ -216,7 +216,8 @@ class _Finder:
         modules = dict(self.model.named_modules(remove_duplicate=False))
         if name not in modules:
             raise PlanError(f"{option}={name!r}: there is no such module{did_you_mean(name, modules)}")
-        return modules[name]
+        found: nn.Module = modules[name]
+        return found
 
     def _check_memory(self, one: Slot, two: Slot) -> None:
         if not (one.present and two.present):
@@ -224,8 +225,8 @@ class _Finder:
         first, second = one.read(), two.read()
         if first.numel() and first.untyped_storage().data_ptr() == second.untyped_storage().data_ptr():
             raise PlanError(
-                f"{one.name} and {two.name} share their memory but are two parameters, so one would lose the other when "
-                f"it grows; make them one: head.weight = embedding.weight"
+                f"{one.name} and {two.name} share their memory but are two parameters, so one would lose the other "
+                f"when it grows; make them one: head.weight = embedding.weight"
             )
 
     def _counts(self, source: nn.Module, output: nn.Module | None, rows: int) -> Iterator[str]:

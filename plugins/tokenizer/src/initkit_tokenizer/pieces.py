@@ -32,15 +32,15 @@ class Cutter:
     def __init__(self, old: Vocabulary) -> None:
         self._old = old
         self._cutter = old.cutter()
-        self._by_text = {text: i for i, text in reversed(old.tokens.items())}
+        self._by_text = {text: i for i, text in sorted(old.tokens.items(), reverse=True)}
         unknown = old.roles.get("unk", ())
         self._unknown = {i for i, text in old.tokens.items() if text in unknown}
         self._single: dict[int, int] = {}
         for i, key in old.keys.items():
-            if len(key.payload) == 1 and key.kind in ("text", "byte"):
-                # Where a byte has an ordinary token and a fallback one, the fallback spells broken characters.
-                if key.payload[0] not in self._single or key.kind == "byte":
-                    self._single[key.payload[0]] = i
+            single = len(key.payload) == 1 and key.kind in ("text", "byte")
+            # Where a byte has an ordinary token and a fallback one, the fallback spells broken characters.
+            if single and (key.payload[0] not in self._single or key.kind == "byte"):
+                self._single[key.payload[0]] = i
 
     def cut(self, payloads: Sequence[bytes]) -> list[Cut]:
         """Pieces of each text, all encoded in one batch.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from initkit import Card, Need, hookimpl
@@ -16,6 +17,13 @@ OLD = Need(
     loader="initkit_tokenizer.files:load_tokenizer",
     help="the tokenizer that the model was made with",
 )
+DESCRIPTIONS = Need(
+    "descriptions",
+    loader="initkit_tokenizer.files:load_descriptions",
+    help="new tokens with a text that describes each",
+)
+COUNTS = Need("counts", help="how often each token occurs: a number for each id, or by token", optional=True)
+BOTH = (TOKENIZER, OLD)
 
 
 @hookimpl
@@ -26,7 +34,70 @@ def initkit_recipes() -> list[Card]:
             "mean",
             "initkit_tokenizer.mean:Mean",
             "New rows at the mean of the old ones: they steal no more probability than log(1 + n/V).",
-            needs=(TOKENIZER, OLD),
+            needs=BOTH,
+            bits="machine",
+        ),
+        Card(
+            "subword",
+            "initkit_tokenizer.subword:Subword",
+            "Each new token starts as the mean of the old tokens that spell it.",
+            needs=BOTH,
+            bits="machine",
+        ),
+        Card(
+            "multivariate",
+            "initkit_tokenizer.gaussian:Multivariate",
+            "New rows around the mean with the old rows' covariance, scaled down: distinct, near the mean's bound.",
+            needs=BOTH,
+            bits="machine",
+        ),
+        Card(
+            "noisy_mean",
+            "initkit_tokenizer.gaussian:NoisyMean",
+            "The mean row with noise of length one, so that new tokens differ.",
+            needs=BOTH,
+            bits="machine",
+        ),
+        Card(
+            "normal_per_dim",
+            "initkit_tokenizer.gaussian:NormalPerDim",
+            "New rows with the mean and spread of the old ones, dimension by dimension.",
+            needs=BOTH,
+            bits="machine",
+        ),
+        Card(
+            "normal",
+            "initkit_tokenizer.gaussian:NormalRows",
+            "New rows N(0, σ²), as a model from scratch starts: what resizing does without a mean.",
+            needs=BOTH,
+            bits="machine",
+        ),
+        Card(
+            "zeros",
+            "initkit_tokenizer.gaussian:Zeros",
+            "New rows of zeros: the start to compare with.",
+            needs=BOTH,
+            bits="machine",
+        ),
+        Card(
+            "description",
+            "initkit_tokenizer.description:Description",
+            "New tokens start at the mean of the words that describe them.",
+            needs=(*BOTH, DESCRIPTIONS),
+            bits="machine",
+        ),
+        Card(
+            "tool_token",
+            "initkit_tokenizer.tool_token:ToolToken",
+            "Tools start, in the output matrix, where the model's own hidden states of their names point.",
+            needs=(*BOTH, replace(DESCRIPTIONS, optional=True)),
+            bits="machine",
+        ),
+        Card(
+            "eigennoise",
+            "initkit_tokenizer.eigennoise:EigenNoise",
+            "Embeddings of a model from scratch from the co-occurrences that Zipf's law alone makes.",
+            needs=(replace(TOKENIZER, optional=True), COUNTS),
             bits="machine",
         ),
     ]

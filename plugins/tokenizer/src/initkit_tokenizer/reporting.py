@@ -38,10 +38,10 @@ def row_table(task: RowTask, made: Tensor) -> dict[str, Any]:
         "padded": len(layout.padded),
     }
     if task.count and task.role != "bias":
-        old = torch.cat([task.old[part].float().norm(dim=1) for part in task.trained.split(4096)]).mean()
+        old = torch.cat([task.old[part].float().norm(dim=1) for part in torch.split(task.trained, 4096)]).mean()
         row["norm, new/old"] = _digits(float(made.norm(dim=1).mean() / old)) if float(old) else None
         row["distinct"] = len(torch.unique(made.to(task.old.dtype), dim=0))
-    return row
+    return row | task.facts
 
 
 def remarks_of(plan: VocabPlan, table: Sequence[Mapping[str, Any]], *, short: bool) -> list[str]:

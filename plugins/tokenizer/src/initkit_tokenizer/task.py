@@ -31,8 +31,10 @@ class RowTask:
         old: its present values, one row a token: (old rows, d), a bias (old rows, 1); in the tensor's type, on
             ``ctx.device``. Not to be changed.
         trained: old ids that statistics are of.
+        untied: whether the model's head is a tensor of its own.
         needs: data of the recipe by name.
         shared: kept from tensor to tensor of one run, for what need not be computed twice.
+        facts: what the report's row of this tensor says beside the counts; JSON values.
         fallbacks: places in ``plan.new`` that get the mean, and why; :meth:`fall_back` adds one.
     """
 
@@ -42,8 +44,10 @@ class RowTask:
     tensor: VocabTensor
     old: Tensor
     trained: Tensor
+    untied: bool
     needs: dict[str, Any]
     shared: dict[str, Any]
+    facts: dict[str, Any] = field(default_factory=dict)
     fallbacks: dict[int, str] = field(default_factory=dict)
 
     @property

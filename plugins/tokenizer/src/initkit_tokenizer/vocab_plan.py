@@ -186,7 +186,7 @@ def make_plan(
         dropped=tuple(i for i in source.tokens if i not in used),
         old_ids=tuple(source.tokens),
         old_special_ids=tuple(i for i, key in source.keys.items() if key.kind == "special"),
-        special_ids={role: i for role in target.roles if (i := target.role_id(role)) is not None},
+        special_ids=_special_ids(target),
         warnings=_warnings(source, target),
     )
 
@@ -215,6 +215,11 @@ def _wishes(source: Vocabulary, target: Vocabulary, wanted: Mapping[str, str]) -
         if text not in vocabulary:
             raise NeedError(f"copy_of: the {whose} tokenizer has no token {text!r}{did_you_mean(text, vocabulary)}")
     return {new[a]: (old[b],) for a, b in wanted.items()}
+
+
+def _special_ids(target: Vocabulary) -> dict[str, int]:
+    found = {role: target.role_id(role) for role in target.roles}
+    return {role: i for role, i in found.items() if i is not None}
 
 
 def _check_gaps(target: Vocabulary, most: int) -> None:
