@@ -20,9 +20,12 @@ LIBRARIES = (
     "scikit-learn",
     "numba",
     "gensim",
+    "transformers",
+    "tokenizers",
     "pymetis",
     "initkit-core",
     "initkit-gnn",
+    "initkit-tokenizer",
 )
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -79,17 +79,17 @@ class RowRecipe(Recipe):
 
     head: str = "same"
     stat_rows: Literal["trained", "all"] = "trained"
-    exclude: tuple[int, ...] = ()
+    exclude: tuple[int, ...] | None = None
     pad_to_multiple_of: Annotated[int, Ge(1)] = 1
     shrink: bool = False
     duplicates: Literal["lowest", "mean"] = "lowest"
     ignore_case: bool = False
     ignore_space: bool = False
-    copy_of: dict[str, str] = field(default_factory=dict)
+    copy_of: dict[str, str] | None = None
     embedding: str = ""
     head_module: str = ""
-    extra_vocab_params: tuple[str, ...] = ()
-    other_params: tuple[str, ...] = ()
+    extra_vocab_params: tuple[str, ...] | None = None
+    other_params: tuple[str, ...] | None = None
 
     def rows(self, task: RowTask) -> Tensor:
         """Values of the new tokens' rows, (``task.count``, ``task.width``), float32.
@@ -120,8 +120,8 @@ class RowRecipe(Recipe):
             model,
             embedding=self.embedding,
             head=self.head_module,
-            extra=self.extra_vocab_params,
-            other=self.other_params,
+            extra=self.extra_vocab_params or (),
+            other=self.other_params or (),
         )
         plan = make_plan(
             old_tokenizer,
@@ -132,7 +132,7 @@ class RowRecipe(Recipe):
             copy_of=self.copy_of,
         )
         layout = RowLayout.of(plan, tensors.rows, multiple=self.pad_to_multiple_of, shrink=self.shrink)
-        unknown = sorted(set(self.exclude) - set(range(tensors.rows)))
+        unknown = sorted(set(self.exclude or ()) - set(range(tensors.rows)))
         if unknown:
             raise OptionError(
                 f"recipe {self.id}: exclude={listed(map(str, unknown))}: the model has {tensors.rows} rows"
@@ -242,9 +242,9 @@ class RowRecipe(Recipe):
                 f"recipe {self.id}, {tensor.name}: row {which} of an old token holds NaN or infinity; mend it first"
             )
         if self.stat_rows == "all":
-            rows = [row for row in range(layout.old_rows) if row not in self.exclude]
+            rows = [row for row in range(layout.old_rows) if row not in (self.exclude or ())]
         else:
-            left_out = {*self.exclude, *([] if padding is None else [padding])}
+            left_out = {*(self.exclude or ()), *([] if padding is None else [padding])}
             alive = old.abs().amax(1) > UNTRAINED if tensor.role != "bias" else torch.ones(len(old), dtype=torch.bool)
             rows = [row for row in plan.old_ids if row not in left_out and bool(alive[row])]
         if len(rows) < 2 and plan.new:
