@@ -6,16 +6,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from initkit_tokenizer.donors import Donor
     from initkit_tokenizer.layout import RowLayout
     from initkit_tokenizer.saving import save_model
+    from initkit_tokenizer.static_vectors import StaticVectors
     from initkit_tokenizer.tool_token import prior_penalty
     from initkit_tokenizer.vocab_plan import NewToken, VocabPlan, make_plan
     from initkit_tokenizer.vocabulary import TokenKey, Vocabulary
 
 __version__ = "0.1.0"
-__all__ = ["NewToken", "RowLayout", "TokenKey", "VocabPlan", "Vocabulary", "make_plan", "prior_penalty", "save_model"]
+__all__ = [
+    "Donor",
+    "NewToken",
+    "RowLayout",
+    "StaticVectors",
+    "TokenKey",
+    "VocabPlan",
+    "Vocabulary",
+    "make_plan",
+    "prior_penalty",
+    "save_model",
+]
 
 _HOMES = {
+    "Donor": "initkit_tokenizer.donors",
+    "StaticVectors": "initkit_tokenizer.static_vectors",
     "NewToken": "initkit_tokenizer.vocab_plan",
     "RowLayout": "initkit_tokenizer.layout",
     "TokenKey": "initkit_tokenizer.vocabulary",

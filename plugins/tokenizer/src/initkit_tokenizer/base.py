@@ -142,7 +142,13 @@ class RowRecipe(Recipe):
         job = Job(
             "new rows",
             lambda ctx: self._compute(
-                ctx, giver, tensors, plan, layout, padding, {**needs, "old_tokenizer": old_tokenizer}
+                ctx,
+                giver,
+                tensors,
+                plan,
+                layout,
+                padding,
+                {**needs, "old_tokenizer": old_tokenizer, "tokenizer": tokenizer},
             ),
             f"computes the rows of {plan.counts()['from pieces']} tokens from their pieces and "
             f"{len(plan.new) - plan.counts()['from pieces']} others",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from initkit import Card, Need, hookimpl
+from initkit import Card, Need, Probe, hookimpl
+from initkit_tokenizer.cards_more import auto_card, more_cards
 
 TOKENIZER = Need(
     "tokenizer",
@@ -30,6 +31,8 @@ BOTH = (TOKENIZER, OLD)
 def initkit_recipes() -> list[Card]:
     """Cards, the default first."""
     return [
+        auto_card(BOTH),
+        *more_cards(BOTH),
         Card(
             "mean",
             "initkit_tokenizer.mean:Mean",
@@ -99,6 +102,25 @@ def initkit_recipes() -> list[Card]:
             "Embeddings of a model from scratch from the co-occurrences that Zipf's law alone makes.",
             needs=(replace(TOKENIZER, optional=True), COUNTS),
             bits="machine",
+        ),
+    ]
+
+
+@hookimpl
+def initkit_probes() -> list[Probe]:
+    """Where new rows stand, and what they take."""
+    return [
+        Probe(
+            "new_rows",
+            "initkit_tokenizer.new_rows:new_rows",
+            "Rows of new tokens: their lengths, their nearest old neighbours, and how many are equal.",
+            needs=BOTH,
+        ),
+        Probe(
+            "stolen_mass",
+            "initkit_tokenizer.stolen_mass:stolen_mass",
+            "How much probability new tokens take before any training.",
+            needs=BOTH,
         ),
     ]
 
