@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from initkit import Card, Need, Probe, hookimpl
+from initkit_tokenizer.cards_more import auto_card, more_cards
 
 TOKENIZER = Need(
     "tokenizer",
@@ -30,6 +31,8 @@ BOTH = (TOKENIZER, OLD)
 def initkit_recipes() -> list[Card]:
     """Cards, the default first."""
     return [
+        auto_card(BOTH),
+        *more_cards(BOTH),
         Card(
             "mean",
             "initkit_tokenizer.mean:Mean",
