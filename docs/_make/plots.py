@@ -14,6 +14,7 @@ import measuring
 import node_tables
 import random_features
 import record
+import token_starts
 import warm_start
 from matplotlib import pyplot
 from matplotlib.axes import Axes
@@ -264,6 +265,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **warm_start.DRAWN,
     **node_tables.DRAWN,
     **measuring.DRAWN,
+    **token_starts.DRAWN,
 }
 
 

@@ -20,8 +20,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = {"core": "initkit-core", "cli": "initkit-cli", "plugins/gnn": "initkit-gnn"}
-HEAVY = {"initkit-gnn": "torch_geometric"}
+PACKAGES = {
+    "core": "initkit-core",
+    "cli": "initkit-cli",
+    "plugins/gnn": "initkit-gnn",
+    "plugins/tokenizer": "initkit-tokenizer",
+}
+HEAVY = {"initkit-gnn": "torch_geometric", "initkit-tokenizer": "transformers"}
 
 pytestmark = pytest.mark.slow
 
@@ -111,7 +116,7 @@ def test_core_and_cli_say_how_to_install_a_plugin(wheels: dict[str, Path], tmp_p
     assert "Traceback" not in applied.stderr
 
 
-@pytest.mark.parametrize("plugin", ["gnn"])
+@pytest.mark.parametrize("plugin", ["gnn", "tokenizer"])
 def test_one_plugin_alone_does_its_example(wheels: dict[str, Path], tmp_path: Path, plugin: str) -> None:
     name = f"initkit-{plugin}"
     env = made(tmp_path, wheels, ["initkit-core", "initkit-cli", name])
