@@ -151,8 +151,8 @@ class Auto(RowRecipe):
             if len(ids) == 1 and ids[0] in usable and new.keys[i].kind == "text" and len(new.keys[i].payload) > 2
         ]
         count = min(self.most, max(FEWEST, round(self.hide * len(known))), len(known))
-        order = task.ctx.stream(f"hidden tokens {task.tensor.name}").permutation(len(known)) if known else []
-        hide = [known[int(place)] for place in order[:count]]
+        order = task.ctx.stream(f"hidden tokens {task.tensor.name}").permutation(len(known)).tolist()
+        hide = [known[place] for place in order[:count]]
         return exam(task, [old for _, old in hide], new, [i for i, _ in hide])
 
     def _made(self, one: RowRecipe, test: RowTask) -> Tensor:

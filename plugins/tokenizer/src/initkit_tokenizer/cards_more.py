@@ -71,7 +71,7 @@ def more_cards(both: tuple[Need, ...]) -> list[Card]:
         (
             "focus",
             "focus:Focus",
-            "New rows as sparse means of the tokens that both vocabularies share, weighted by a sparsemax of the cosine.",
+            "New rows as sparse means of the tokens both vocabularies share, weighted by a sparsemax of the cosine.",
         ),
     ]
     with_donor = [

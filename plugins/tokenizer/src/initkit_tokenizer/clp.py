@@ -47,8 +47,8 @@ class Clp(DonorRecipe):
             for place in torch.nonzero(lost).flatten().tolist():
                 if start + place not in task.fallbacks:
                     raise CommitError(
-                        f"recipe {self.id}, {task.tensor.name}: the cosines of {task.plan.new[start + place].token!r} to "
-                        f"the shared tokens cancel; take tokenizer/map"
+                        f"recipe {self.id}, {task.tensor.name}: the cosines of {task.plan.new[start + place].token!r} "
+                        f"to the shared tokens cancel; take tokenizer/map"
                     )
             made[part] = cosines @ pairs.values / torch.where(total == 0, torch.ones_like(total), total)
         return made

@@ -78,15 +78,15 @@ def pairs_of(task: RowTask, who: str) -> Pairs:
     usable = set(task.trained.tolist()) - set(task.plan.old_special_ids)
     found = [(new, ids[0]) for new, ids in sorted(task.plan.copied.items()) if ids[0] in usable]
     theirs = table[[new for new, _ in found]].to(task.old.device, torch.float32)
+    wanted = table[[token.id for token in task.plan.new]].to(task.old.device, torch.float32)
+    for rows, owners in ((theirs, [new for new, _ in found]), (wanted, [token.id for token in task.plan.new])):
+        broken = torch.nonzero(~torch.isfinite(rows).all(1)).flatten().tolist()
+        if broken:
+            raise CommitError(f"donor: row {owners[broken[0]]} holds NaN or infinity")
     alive = theirs.abs().amax(1) > 0 if found else torch.zeros(0, dtype=torch.bool)
     if int(alive.sum()) < 2:
         raise CommitError(
             f"recipe {who}: the donor and this model share {int(alive.sum())} trained tokens, at least 2 are needed"
         )
     ids = torch.tensor([old for _, old in found], device=task.old.device)[alive]
-    wanted = table[[token.id for token in task.plan.new]].to(task.old.device, torch.float32)
-    for rows, owners in ((theirs, [new for new, _ in found]), (wanted, [token.id for token in task.plan.new])):
-        broken = torch.nonzero(~torch.isfinite(rows).all(1)).flatten().tolist()
-        if broken:
-            raise CommitError(f"donor: row {owners[broken[0]]} holds NaN or infinity")
     return Pairs(theirs[alive], task.old[ids].to(torch.float32), wanted, ids)

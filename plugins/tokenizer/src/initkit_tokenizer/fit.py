@@ -93,8 +93,8 @@ class Fit(VectorRecipe):
         x, y = torch.cat(known), torch.cat(truth)
         if len(x) < FEWEST:
             raise CommitError(
-                f"recipe {self.id}: {len(x)} of {len(words)} words have a vector, at least {FEWEST} are needed to learn "
-                f"from; are the word vectors of this language?"
+                f"recipe {self.id}: {len(x)} of {len(words)} words have a vector, at least {FEWEST} are needed to "
+                f"learn from; are the word vectors of this language?"
             )
         return x, y
 

@@ -13,7 +13,7 @@ from initkit_tokenizer.vector_recipe import VectorRecipe, Weights, new_vectors, 
 
 @dataclass(frozen=True)
 class Focus(VectorRecipe):
-    """New rows as sparse means of the tokens that both vocabularies share, weighted by a sparsemax of the cosine.
+    """New rows as sparse means of the tokens both vocabularies share, weighted by a sparsemax of the cosine.
 
     Anchors are the old tokens that the new vocabulary keeps and that have a vector; z are a new token's cosines to all
     of them, w = sparsemax(z), row = sum w_j E_j. The number of anchors that count follows from the cosines: a few to

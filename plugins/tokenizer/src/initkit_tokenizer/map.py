@@ -72,4 +72,5 @@ def procrustes(anchors: Tensor, values: Tensor, wanted: Tensor) -> Tensor:
     u, singular, vh = torch.linalg.svd(left.T @ right)
     scale = singular.sum() / left.square().sum().clamp_min(torch.finfo(torch.float64).tiny)
     turned = (wanted.to(torch.float64) - a_mean) @ a_axes.T @ (u @ vh) * scale
-    return (b_mean + turned @ b_axes).to(torch.float32)
+    made: Tensor = b_mean + turned @ b_axes
+    return made.to(torch.float32)

@@ -17,7 +17,8 @@ TINY = 1e-8
 def unit(vectors: Tensor) -> Tensor:
     """Rows divided by (norm + 1e-8), float32."""
     vectors = vectors.to(torch.float32)
-    return vectors / (vectors.norm(dim=1, keepdim=True) + TINY)
+    made: Tensor = vectors / (vectors.norm(dim=1, keepdim=True) + TINY)
+    return made
 
 
 def nearest(queries: Tensor, anchors: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -79,7 +80,7 @@ def sparsemax_weights(queries: Tensor, anchors: Tensor, first: int = 128) -> tup
         first: how many cosines are sorted at first.
 
     Returns:
-        weights, (n, width); places in ``anchors``, (n, width), where the weight is not 0; ``width`` is the widest support.
+        weights, (n, width); places in ``anchors``, (n, width); ``width`` is that of the widest support.
     """
     anchors = unit(anchors)
     blocks: list[tuple[Tensor, Tensor]] = []

@@ -29,8 +29,8 @@ class Omp(DonorRecipe):
     model: ``k="auto"`` measures it on shared tokens that are held out, and says when the mean row would be no worse.
 
     Args:
-        k: tokens of a combination; ``auto`` takes the number among 2, 4, ..., 64 of least error on held-out shared tokens
-            (a tenth, at most 2000), for each tensor.
+        k: tokens of a combination; ``auto`` takes the number among 2, 4, ..., 64 of least error on held-out shared
+            tokens (a tenth, at most 2000), for each tensor.
         normalize_atoms: pick by the cosine, as textbooks do; else by the inner product, which favours long rows.
         max_anchors: the most shared tokens, lowest ids first; a matrix of that size squared is made.
 
@@ -62,11 +62,7 @@ class Omp(DonorRecipe):
         if 2 * k > anchors.shape[1]:
             task.ctx.note(
                 f"{self.id} remarks",
-                [
-                    {
-                        "remark": f"k={k} is more than half of the donor's {anchors.shape[1]} dimensions: codes are unstable"
-                    }
-                ],
+                [{"remark": f"k={k} is more than half of the donor's {anchors.shape[1]} dimensions: beware"}],
             )
         task.facts["k"] = k
         found = pursue(anchors, pairs.wanted, k, normalized=self.normalize_atoms)
@@ -98,7 +94,7 @@ class Omp(DonorRecipe):
                 [
                     {
                         "remark": f"{task.tensor.name}: for no k are held-out rows nearer than the mean row "
-                        f"({errors[best]:.3g} times as far at k={best}); tokenizer/map or tokenizer/subword may do better"
+                        f"({errors[best]:.3g} times as far at k={best}); tokenizer/map or subword may do better"
                     }
                 ],
             )

@@ -33,16 +33,16 @@ class Sparse:
 def pursue(atoms: Tensor, targets: Tensor, k: int, *, normalized: bool = False) -> Sparse:
     """Write each target as a combination of at most k atoms, picked greedily.
 
-    With D the atoms as rows, t a target and r what remains of it (t at first), k times: the atom of largest |D r| joins
-    those picked, coefficients are refitted by least squares, r is what they leave. Correlations D r follow from the Gram
-    matrix D Dᵀ alone: the columns of the picked atoms, orthogonalised as they come (a Cholesky factor that grows by a
-    row), are subtracted from D t. So a step costs O(n N j), whatever the length of an atom.
+    With D the atoms as rows, t a target and r what remains of it (t at first), k times: the atom of largest |D r|
+    joins those picked, coefficients are refitted by least squares, r is what they leave. Correlations D r follow from
+    the Gram matrix D Dᵀ alone: the columns of the picked atoms, orthogonalised as they come (a Cholesky
+    factor that grows by a row), are subtracted from D t. So a step costs O(n N j), whatever the length of an atom.
 
     Args:
         atoms: D, (N, width).
         targets: (n, width), of the same type.
         k: the most atoms for a target, at most N.
-        normalized: whether an atom's correlation is divided by its length, as textbooks do; else long atoms are favoured.
+        normalized: whether an atom's correlation is divided by its length, as textbooks do; else long atoms win.
 
     Returns:
         picks stop early where the residual is at most 1e-6 of the target, and pass over atoms that depend linearly on

@@ -85,4 +85,5 @@ class _Solver:
 
     def solve(self, penalty: float) -> Tensor:
         damped = self.values.clamp_min(0) + max(penalty * self.scale, torch.finfo(torch.float64).tiny)
-        return (self.vectors @ (self.turned / damped.unsqueeze(1))).to(torch.float32)
+        solved: Tensor = self.vectors @ (self.turned / damped.unsqueeze(1))
+        return solved.to(torch.float32)

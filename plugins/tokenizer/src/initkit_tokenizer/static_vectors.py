@@ -41,6 +41,7 @@ class StaticVectors:
         self.words, self.dim = list(words), int(table.shape[1])
         self.counts = np.ones(len(words)) if counts is None else np.asarray(counts, dtype=np.float64)
         self._table, self._spell = table, spell
+        self._spelt: dict[str, Floats] = {}
         self._places = {word: place for place, word in reversed(list(enumerate(self.words)))}
 
     @classmethod
@@ -49,7 +50,7 @@ class StaticVectors:
 
         Args:
             source: a ``StaticVectors``; a mapping of words to vectors; gensim's ``KeyedVectors`` or a model that holds
-                them as ``.wv`` (those of fastText spell unknown words by their n-grams); or a path: ``.vec`` and ``.txt``
+                them as ``.wv`` (those of fastText spell unknown words by their n-grams); or a path: ``.vec``, ``.txt``
                 (word2vec's text form), ``.npz`` with ``keys`` and ``vectors`` (and ``counts``), ``.bin`` (fastText's or
                 word2vec's, for which gensim is needed).
             name: what errors call it.
@@ -80,13 +81,15 @@ class StaticVectors:
 
     def lookup(self, texts: Sequence[str]) -> Floats:
         """Vectors of texts, (n, D); zeros where nothing is known. The text as it is, then in lower case."""
-        found = np.zeros((len(texts), self.dim), dtype=np.float32)
+        found: Floats = np.zeros((len(texts), self.dim), dtype=np.float32)
         for row, text in enumerate(texts):
             place = self._places.get(text, self._places.get(text.lower()))
             if place is not None:
                 found[row] = self._table[place]
             elif self._spell is not None and text:
-                found[row] = self._spell(text)
+                if text not in self._spelt:
+                    self._spelt[text] = self._spell(text)
+                found[row] = self._spelt[text]
         return found
 
     def rows(self, places: Sequence[int]) -> Floats:

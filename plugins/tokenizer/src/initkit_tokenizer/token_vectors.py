@@ -1,4 +1,4 @@
-"""A word vector for each token: of its text, or of the words that it occurs in; and the space that two languages share."""
+"""A word vector for each token: of its text, or of the words it occurs in; and a space that two languages share."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def token_vectors(vocabulary: Vocabulary, ids: Sequence[int], vectors: StaticVec
     missing = np.flatnonzero(~found.any(1))
     if source != "text" and len(missing):
         means = _means_of_words(vocabulary, vectors)
-        for row in missing:
+        for row in missing.tolist():
             mean = means.get(ids[row])
             if mean is not None:
                 found[row] = mean
@@ -74,9 +74,9 @@ def aligned(
 ) -> tuple[StaticVectors, dict[str, int]]:
     """The old vectors turned into the space of the new ones by a bilingual dictionary.
 
-    R minimises ||A R - B||_F among orthogonal matrices, where the rows of A and B are the vectors of word pairs; nothing
-    is centred or normalised. A pair counts in all combinations of its spellings (as it is, lower case, title case) that
-    both tables hold.
+    R minimises ||A R - B||_F among orthogonal matrices, where the rows of A and B are the vectors of word pairs;
+    nothing is centred or normalised. A pair counts in all combinations of its spellings (as it is, lower case,
+    title case) that both tables hold.
 
     Args:
         old: vectors of the old language.

@@ -40,8 +40,8 @@ class VectorRecipe(RowRecipe):
     """New rows as weighted means of the rows of old tokens with similar word vectors.
 
     Args:
-        vectors_of: ``text`` takes the vector of a token's text; ``words`` the mean over the words that contain the token,
-            weighted by counts; ``auto`` the second where the first is missing.
+        vectors_of: ``text`` takes the vector of a token's text; ``words`` the mean over the words that contain the
+            token, weighted by counts; ``auto`` the second where the first is missing.
         without_vector: rows of tokens without a vector: ``normal`` with mean and spread of the old rows, or their
             ``mean``.
     """
