@@ -2,8 +2,8 @@
 
 A Llama of two layers is trained on Python's own documentation (it ships with Python) in a byte-level vocabulary of
 1,000 tokens. Then it moves to 2,000 tokens of the same kind (the vocabulary grows), or to 1,600 of SentencePiece's kind
-(it is replaced). Bits per byte on held-out paragraphs, as the new tokenizer cuts them; lower is better. A seed gives every
-start the same trained model and batches. "transformers" is ``resize_token_embeddings`` as it is.
+(it is replaced). Bits per byte on held-out paragraphs, as the new tokenizer cuts them; lower is better. A seed gives
+every start the same trained model and batches. "transformers" is ``resize_token_embeddings`` as it is.
 """
 
 from __future__ import annotations

@@ -29,9 +29,11 @@ from transformers import (
 )
 
 import initkit
+import initkit_tokenizer.example
 from initkit import FileError, PlanError
 from initkit_tokenizer import save_model
 from initkit_tokenizer.example import byte_level, sentencepiece
+from initkit_tokenizer.files import load_tokenizer
 from initkit_tokenizer.model_tensors import VocabTensors
 
 TEXT = ["the cat sat on the mat and the dog sat on the log " * 20, "größer als die Straße " * 20]
@@ -200,3 +202,38 @@ def test_what_is_saved_loads_and_generates(name: str, pair: Any, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
     with pytest.raises(FileError, match="apply a recipe first"):
         save_model(MODELS[name](), pair[1], tmp_path / "other")
+
+
+def test_the_command_writes_a_folder_that_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from initkit_cli.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    example = str(Path(initkit_tokenizer.example.__file__))
+    words = ["apply", "--plugin", "tokenizer", "--recipe", "subword", example, "-o", "out/new/"]
+    assert main(words) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["new", "new.report.json"]
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "new")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out" / "new")
+    assert loaded.config.vocab_size == len(tokenizer) == 1600
+    ids = tokenizer("The import statement", return_tensors="pt").input_ids
+    assert isinstance(tokenizer.decode(loaded.generate(ids, max_new_tokens=3, do_sample=False)[0]), str)
+    kept = (tmp_path / "out" / "new.report.json").read_bytes()
+    assert main(words) == 2  # it exists
+    assert main([*words, "--force", "--seed", "1"]) == 0
+    assert (tmp_path / "out" / "new.report.json").read_bytes() != kept
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["new", "new.report.json"]
+
+
+def test_tokenizers_given_as_folders_are_copied(pair: Any, tmp_path: Path) -> None:
+    for name, tokenizer in zip(("old", "new"), pair, strict=True):
+        tokenizer.save_pretrained(tmp_path / name)
+    paths = [load_tokenizer(tmp_path / name) for name in ("old", "new")]
+    model = MODELS["llama"]()
+    apply(model, paths)
+    save_model(model, paths[1], tmp_path / "saved")
+    made = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert made.get_vocab() == pair[1].get_vocab()
+    assert made.eos_token == "</s>"
+    with pytest.raises(FileError, match="int cannot save itself"):
+        save_model(model, 3, tmp_path / "other")
+    assert not (tmp_path / "other").exists()

@@ -9,13 +9,14 @@ from initkit import NeedError
 from initkit_tokenizer.vocabulary import Vocabulary
 
 
-def load_tokenizer(path: str | Path) -> Vocabulary:
-    """Read a ``tokenizer.json``, or a folder that holds one.
+def load_tokenizer(path: str | Path) -> Path:
+    """Check that a ``tokenizer.json``, or a folder that holds one, can be read; recipes read it, and folders copy it.
 
     Raises:
         NeedError: it is missing or broken.
     """
-    return Vocabulary.of(Path(path))
+    Vocabulary.of(Path(path))
+    return Path(path)
 
 
 def load_descriptions(path: str | Path) -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from initkit import Card, Need, Probe, hookimpl
 from initkit_tokenizer.cards_more import auto_card, more_cards
@@ -123,6 +125,17 @@ def initkit_probes() -> list[Probe]:
             needs=BOTH,
         ),
     ]
+
+
+@hookimpl
+def initkit_folder(model: Any, needs: Mapping[str, Any]) -> Callable[[Path], None] | None:
+    """Models of transformers, with their new tokenizer."""
+    tokenizer = needs.get("tokenizer")
+    if tokenizer is None or not callable(getattr(model, "save_pretrained", None)):
+        return None
+    from initkit_tokenizer.saving import write_folder
+
+    return lambda folder: write_folder(model, tokenizer, folder)
 
 
 @hookimpl

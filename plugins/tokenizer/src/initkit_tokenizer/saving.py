@@ -8,9 +8,19 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from initkit import FileError, Report
 
 REPORT = "initkit.report.json"
+_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "tokenizer.model",
+)
 
 
 def save_model(
@@ -22,7 +32,7 @@ def save_model(
 
     Args:
         model: of transformers.
-        tokenizer: of transformers; the new one.
+        tokenizer: the new one: of transformers or tokenizers, or the path of its file or folder.
         folder: where to. It must not exist, or be empty, unless ``force`` is given.
         report: of the run, written beside the model as ``initkit.report.json``.
         force: replace the folder.
@@ -32,19 +42,12 @@ def save_model(
             more tokens than the model has rows.
     """
     place = Path(folder)
-    for thing, words in ((model, "model"), (tokenizer, "tokenizer")):
-        if not callable(getattr(thing, "save_pretrained", None)):
-            raise FileError(f"{words}: {type(thing).__name__} cannot save itself as a folder; one of transformers can")
-    rows = model.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > rows:
-        raise FileError(f"the tokenizer has {len(tokenizer)} tokens, the model {rows} rows: apply a recipe first")
     if place.is_file() or (place.is_dir() and any(place.iterdir()) and not force):
         raise FileError(f"{place} exists; give force=True to replace it, or name another folder")
     place.parent.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(prefix=".initkit-", dir=place.parent))
     try:
-        model.save_pretrained(stage / "new")
-        tokenizer.save_pretrained(stage / "new")
+        write_folder(model, tokenizer, stage / "new")
         if report is not None:
             (stage / "new" / REPORT).write_text(report.to_json(), encoding="utf-8")
         if place.exists():
@@ -59,3 +62,37 @@ def save_model(
         raise FileError(f"cannot write {place}: {error.strerror or error}; nothing was written") from None
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def write_folder(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write model and tokenizer into a new folder.
+
+    Args:
+        model: of transformers.
+        tokenizer: see :func:`save_model`.
+        folder: to be made.
+
+    Raises:
+        FileError: model or tokenizer cannot save themselves, or do not fit each other.
+    """
+    if not callable(getattr(model, "save_pretrained", None)):
+        raise FileError(f"model: {type(model).__name__} cannot save itself as a folder; one of transformers can")
+    rows = model.get_input_embeddings().weight.shape[0]
+    if callable(getattr(tokenizer, "__len__", None)) and len(tokenizer) > rows:
+        raise FileError(f"the tokenizer has {len(tokenizer)} tokens, the model {rows} rows: apply a recipe first")
+    folder.mkdir()
+    model.save_pretrained(folder)
+    if callable(getattr(tokenizer, "save_pretrained", None)):
+        tokenizer.save_pretrained(folder)
+    elif isinstance(tokenizer, Tokenizer):
+        tokenizer.save(str(folder / "tokenizer.json"))
+    elif isinstance(tokenizer, (str, os.PathLike)):
+        source = Path(tokenizer)
+        for name in _FILES:
+            file = (source if source.is_dir() else source.parent) / name
+            if file.is_file():
+                shutil.copyfile(file, folder / name)
+    else:
+        raise FileError(
+            f"tokenizer: {type(tokenizer).__name__} cannot save itself; give one of transformers, or its path"
+        )
