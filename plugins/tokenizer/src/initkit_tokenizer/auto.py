@@ -47,6 +47,8 @@ class Auto(RowRecipe):
     """
 
     bibtex: ClassVar[str] = ""
+    short: ClassVar[bool] = True
+
     candidates: tuple[str, ...] = ()
     hide: Annotated[float, Gt(0), Le(0.5)] = 0.05
     most: Annotated[int, Ge(FEWEST)] = 1000

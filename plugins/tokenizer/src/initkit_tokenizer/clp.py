@@ -35,6 +35,8 @@ class Clp(DonorRecipe):
   archivePrefix = {arXiv}
 }"""
 
+    short: ClassVar[bool] = True
+
     def transfer(self, task: RowTask, pairs: Pairs) -> Tensor:
         """Weighted means over all anchors, in blocks."""
         anchors = unit(pairs.anchors)

@@ -7,10 +7,14 @@ initkit apply --plugin tokenizer example.py
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pydoc_data.topics import topics
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -45,6 +49,35 @@ def sentencepiece(text: Sequence[str], size: int) -> PreTrainedTokenizerFast:
 
 old_tokenizer = byte_level(TEXT, 800)  # what the model was made with
 tokenizer = sentencepiece(TEXT, 1600)  # what it is to have
+
+
+def static_vectors(words: int = 1000, dim: int = 32, window: int = 4) -> dict[str, NDArray[np.float32]]:
+    """Word vectors of the documentation: leading components of the words' pointwise mutual information."""
+    text = re.findall("[a-z]+", " ".join(TEXT).lower())
+    places = {word: place for place, (word, _) in enumerate(Counter(text).most_common(words))}
+    ids = np.array([places.get(word, -1) for word in text])
+    pairs = np.zeros((words, words))
+    for step in range(1, window + 1):
+        left, right = ids[:-step], ids[step:]
+        both = (left >= 0) & (right >= 0)
+        np.add.at(pairs, (left[both], right[both]), 1)
+    pairs += pairs.T
+    expected = np.outer(pairs.sum(1), pairs.sum(0)) / pairs.sum()
+    information = np.log(np.maximum(pairs, 1e-9) / np.maximum(expected, 1e-9)).clip(0)
+    values, vectors = np.linalg.eigh(information)
+    rows = (vectors[:, -dim:] * np.sqrt(np.abs(values[-dim:]))).astype(np.float32)
+    return {word: rows[place] for word, place in places.items()}
+
+
+def donor() -> LlamaForCausalLM:
+    """A model of the new tokenizer; a real one would be trained."""
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=48, intermediate_size=96, num_hidden_layers=1, num_attention_heads=4
+    )
+    made = LlamaForCausalLM(config)
+    for module in (made.model.embed_tokens, made.lm_head):  # rows of trained models share a direction
+        torch.nn.init.normal_(module.weight, mean=0.02, std=0.02)
+    return made
 
 
 def model(hidden: int = 64, layers: int = 2) -> LlamaForCausalLM:

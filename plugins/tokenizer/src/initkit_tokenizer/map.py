@@ -39,6 +39,8 @@ class Map(DonorRecipe):
   year = {1966}
 }"""
 
+    short: ClassVar[bool] = True
+
     kind: Literal["ridge", "procrustes"] = "ridge"
 
     def transfer(self, task: RowTask, pairs: Pairs) -> Tensor:
