@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import html
+import itertools
 import os
 import random
 import re
@@ -23,11 +24,11 @@ def roots() -> list[Path]:
     return [*([Path(named)] if named else []), Path("/")]
 
 
-def english(most: int | None = None) -> tuple[list[str], list[str], dict[str, int]]:
+def english(most: int) -> tuple[list[str], list[str], dict[str, int]]:
     """Paragraphs of at least 40 characters to train on, others to test with, and how many files of each source.
 
     A file is for testing when the MD5 of its name is 0 modulo 20; where there are help pages, those alone are tested
-    with. Duplicates are dropped; lines are shuffled by seed 0.
+    with. Duplicates are dropped; lines are shuffled by seed 0 and cut off at ``most`` characters.
     """
     train: dict[str, None] = {}
     test: dict[str, None] = {}
@@ -45,7 +46,8 @@ def english(most: int | None = None) -> tuple[list[str], list[str], dict[str, in
     random.Random(0).shuffle(lines)
     held_out = sorted(test)
     random.Random(0).shuffle(held_out)
-    return lines[:most], held_out, counts
+    total = itertools.accumulate(map(len, lines))
+    return [line for line, length in zip(lines, total, strict=True) if length <= most], held_out, counts
 
 
 def _held(file: Path) -> bool:

@@ -27,7 +27,7 @@ from initkit_tokenizer.hiding import hidden
 
 SEEDS = (0, 1, 2)
 WORDS, LINES, LETTERS = 600, 400, 6
-EPOCHS, DIM = 5, 100
+EPOCHS, DIM, CHARACTERS = 5, 100, 8_000_000
 RECIPES: dict[str, dict[str, Any]] = {
     "zeros": {},
     "normal": {},
@@ -54,7 +54,7 @@ def run() -> dict[str, Any]:
     folder = Path(found.origin).parent / "model"
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
-    train, test, sources = english()
+    train, test, sources = english(CHARACTERS)
     test = [line for line in test if len(line) > 60]
     vectors = fasttext(train)
     print("vectors", flush=True)
@@ -120,13 +120,13 @@ def frequent(lines: list[str], tokenizer: Any) -> list[int]:
 
 
 def fasttext(lines: list[str]) -> StaticVectors:
-    """fastText vectors of lower-cased words, with n-grams of 3 to 6 letters."""
+    """Skip-gram fastText vectors of lower-cased words, with n-grams of 3 to 6 letters."""
     from gensim.models import FastText
     from gensim.utils import simple_preprocess
 
     text = [simple_preprocess(line, min_len=1, max_len=30) for line in lines]
     made = FastText(
-        text, vector_size=DIM, sg=0, window=5, min_count=5, min_n=3, max_n=6, bucket=200_000, epochs=EPOCHS, seed=0,
+        text, vector_size=DIM, sg=1, window=5, min_count=5, min_n=3, max_n=6, bucket=200_000, epochs=EPOCHS, seed=0,
         workers=1,
     )  # fmt: skip
     return StaticVectors.of(made.wv)

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 
 import initkit
+import initkit_tokenizer.example
 from initkit import CommitError, InitError, NeedError, OptionError
 from initkit.testing import Case, parametrize_with_checks
 from initkit_tokenizer import Donor, StaticVectors, Vocabulary, make_plan
@@ -519,3 +520,34 @@ def test_nothing_to_lean_on_is_an_error() -> None:
         apply("wechsel", static_vectors={"a": np.ones(3)}, old_static_vectors=VECTORS)
     with pytest.raises(InitError, match="temperature"):
         apply("wechsel", temperature=0)
+
+
+def test_the_command_reads_vectors_and_donors_from_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from initkit_cli.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    example = str(Path(initkit_tokenizer.example.__file__))
+    np.savez("words.npz", keys=np.array(["the", "import", "statement"]), vectors=np.eye(3, dtype=np.float32))
+    np.savez("donor.npz", input=np.random.default_rng(0).normal(size=(1600, 12)).astype(np.float32))
+    words = ["apply", "--plugin", "tokenizer", example]
+    assert (
+        main(
+            [*words, "--recipe", "wechsel", "--set", "k=2", "--data", "static_vectors=words.npz", "-o", "a.safetensors"]
+        )
+        == 0
+    )
+    assert main([*words, "--recipe", "map", "--data", "donor=donor.npz", "-o", "b.safetensors"]) == 0
+    capsys.readouterr()
+    Path("bad.vec").write_text("a 1 2\nb 1\n")
+    near = ["--recipe", "wechsel", "--set", "k=2"]
+    assert main([*words, *near, "--data", "static_vectors=words.npz", "-o", "a.safetensors"]) == 0
+    assert main([*words, "--recipe", "map", "--data", "donor=donor.npz", "-o", "b.safetensors"]) == 0
+    capsys.readouterr()
+    Path("bad.vec").write_text("a 1 2\nb 1\n")
+    assert main([*words, "--recipe", "wechsel", "--data", "static_vectors=bad.vec", "-o", "c.safetensors"]) != 0
+    said = capsys.readouterr().err
+    assert "the vector of 'b' has 1 numbers" in said
+    assert "Traceback" not in said
+    assert not Path("c.safetensors").exists()

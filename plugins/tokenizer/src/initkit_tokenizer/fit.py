@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
@@ -47,7 +47,6 @@ class Fit(VectorRecipe):
 
     bibtex: ClassVar[str] = Wechsel.bibtex
     uses_pieces: ClassVar[bool] = True
-    without_vector: Literal["normal", "mean"] = "mean"
 
     folds: Annotated[int, Ge(2)] = 8
     max_words: Annotated[int, Ge(FEWEST)] = 12000

@@ -8,11 +8,11 @@ from typing import ClassVar, Literal
 from initkit import CommitError
 from initkit_tokenizer.neighbours import sparsemax_weights
 from initkit_tokenizer.task import RowTask
-from initkit_tokenizer.vector_recipe import VectorRecipe, Weights, new_vectors, ordinary, with_vector
+from initkit_tokenizer.vector_recipe import NeighbourRecipe, Weights, new_vectors, ordinary, with_vector
 
 
 @dataclass(frozen=True)
-class Focus(VectorRecipe):
+class Focus(NeighbourRecipe):
     """New rows as sparse means of the tokens both vocabularies share, weighted by a sparsemax of the cosine.
 
     Anchors are the old tokens that the new vocabulary keeps and that have a vector; z are a new token's cosines to all

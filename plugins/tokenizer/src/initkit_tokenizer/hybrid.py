@@ -34,7 +34,6 @@ class Hybrid(VectorRecipe):
     """
 
     bibtex: ClassVar[str] = Wechsel.bibtex
-    without_vector: Literal["normal", "mean"] = "mean"
 
     share: Annotated[float, Ge(0), Le(1)] = 0.5
     neighbours: Literal["wechsel", "focus"] = "wechsel"

@@ -37,20 +37,14 @@ class Weights:
 
 @dataclass(frozen=True)
 class VectorRecipe(RowRecipe):
-    """New rows as weighted means of the rows of old tokens with similar word vectors.
+    """New rows with the help of word vectors.
 
     Args:
         vectors_of: ``text`` takes the vector of a token's text; ``words`` the mean over the words that contain the
             token, weighted by counts; ``auto`` the second where the first is missing.
-        without_vector: rows of tokens without a vector: ``normal`` with mean and spread of the old rows, or their
-            ``mean``.
     """
 
-    spread: ClassVar[Literal[0, 1]] = 0
-    """ddof of the spread of rows without a vector."""
-
     vectors_of: Source = "auto"
-    without_vector: Literal["normal", "mean"] = "normal"
 
     def plan(
         self,
@@ -81,16 +75,6 @@ class VectorRecipe(RowRecipe):
             **vector_needs(static_vectors, old_static_vectors, dictionary),
         )
 
-    def rows(self, task: RowTask) -> Tensor:
-        """Weighted sums; normal rows or the mean where a token has no vector."""
-        weights = self.shared_weights(task)
-        made = weighted_rows(task.old, weights.ids, weights.values)
-        unknown = ~weights.known
-        task.facts["without a vector"] = int(unknown.sum())
-        if bool(unknown.any()):
-            made[unknown] = self._others(task)[unknown]
-        return made
-
     def shared_weights(self, task: RowTask) -> Weights:
         """:meth:`weights`, computed once for all tensors of a run."""
         key = f"{type(self).__name__} weights {self!r}"
@@ -102,6 +86,31 @@ class VectorRecipe(RowRecipe):
     def weights(self, task: RowTask) -> Weights:
         """Which old rows each new row is made of."""
         raise NotImplementedError(f"{type(self).__name__} gives no weights")
+
+
+@dataclass(frozen=True)
+class NeighbourRecipe(VectorRecipe):
+    """New rows as weighted means of the rows of old tokens with similar word vectors, and nothing else.
+
+    Args:
+        without_vector: rows of tokens without a vector: ``normal`` with mean and spread of the old rows, or their
+            ``mean``.
+    """
+
+    spread: ClassVar[Literal[0, 1]] = 0
+    """ddof of the spread of rows without a vector."""
+
+    without_vector: Literal["normal", "mean"] = "normal"
+
+    def rows(self, task: RowTask) -> Tensor:
+        """Weighted sums; normal rows or the mean where a token has no vector."""
+        weights = self.shared_weights(task)
+        made = weighted_rows(task.old, weights.ids, weights.values)
+        unknown = ~weights.known
+        task.facts["without a vector"] = int(unknown.sum())
+        if bool(unknown.any()):
+            made[unknown] = self._others(task)[unknown]
+        return made
 
     def _others(self, task: RowTask) -> Tensor:
         for place, token in enumerate(task.plan.new):

@@ -9,11 +9,11 @@ from annotated_types import Ge, Gt
 
 from initkit_tokenizer.neighbours import softmax_weights
 from initkit_tokenizer.task import RowTask
-from initkit_tokenizer.vector_recipe import VectorRecipe, Weights, new_vectors, ordinary, with_vector
+from initkit_tokenizer.vector_recipe import NeighbourRecipe, Weights, new_vectors, ordinary, with_vector
 
 
 @dataclass(frozen=True)
-class Wechsel(VectorRecipe):
+class Wechsel(NeighbourRecipe):
     """New rows as means of the old tokens with the nearest word vectors, weighted by a softmax of the cosine.
 
     Each token gets the vector of its text. For a new token the k old tokens of largest cosine are taken, with weights
