@@ -51,8 +51,8 @@ def speed_words() -> str:
         f"{ratios['resize by 1,000 rows, data']:.1f} times as long for 1,000 rows and "
         f"{ratios['resize by 100 rows']:.1f} times for 100. A table of {large['rows']:,} x {large['width']:,} in "
         f"bfloat16 ({large['table_mb']:,} MB) gets {large['new']:,} rows straight from the data in "
-        f"{large['data_seconds']:.0f} processor seconds with {large['data_peak_mb']} MB beside the table, by the factor in "
-        f"{large['factor_seconds']:.0f} seconds with {large['factor_peak_mb']} MB."
+        f"{large['data_seconds']:.0f} processor seconds with {large['data_peak_mb']} MB beside the table, by the "
+        f"factor in {large['factor_seconds']:.0f} seconds with {large['factor_peak_mb']} MB."
     )
 
 

@@ -30,10 +30,10 @@ from transformers import (
 
 import initkit
 import initkit_tokenizer.example
-from initkit import FileError, PlanError
+from initkit import FileError, NeedError, PlanError
 from initkit_tokenizer import save_model
 from initkit_tokenizer.example import byte_level, sentencepiece
-from initkit_tokenizer.files import load_tokenizer
+from initkit_tokenizer.files import load_descriptions, load_tokenizer
 from initkit_tokenizer.model_tensors import VocabTensors
 
 TEXT = ["the cat sat on the mat and the dog sat on the log " * 20, "größer als die Straße " * 20]
@@ -222,6 +222,27 @@ def test_the_command_writes_a_folder_that_loads(tmp_path: Path, monkeypatch: pyt
     assert main([*words, "--force", "--seed", "1"]) == 0
     assert (tmp_path / "out" / "new.report.json").read_bytes() != kept
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["new", "new.report.json"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["mean", "multivariate", "subword", "tool_token"])
+def test_a_gpu_gives_the_same_rows(name: str, pair: Any) -> None:
+    model = MODELS["llama"]()
+    there = copy.deepcopy(model).cuda()
+    apply(model, pair, name)
+    apply(there, pair, name)
+    assert there.lm_head.weight.is_cuda
+    assert torch.allclose(there.lm_head.weight.cpu(), model.lm_head.weight, rtol=1e-4, atol=1e-6)
+
+
+def test_descriptions_from_files(tmp_path: Path) -> None:
+    (tmp_path / "good.json").write_text('{"<s>": "begin"}')
+    assert load_descriptions(tmp_path / "good.json") == {"<s>": "begin"}
+    (tmp_path / "bad.json").write_text('["<s>"]')
+    for name, words in (("bad.json", "one JSON object of texts"), ("none.json", "cannot read")):
+        with pytest.raises(NeedError, match=words):
+            load_descriptions(tmp_path / name)
 
 
 def test_tokenizers_given_as_folders_are_copied(pair: Any, tmp_path: Path) -> None:

@@ -107,6 +107,13 @@ def test_samples_from_the_data_have_mean_and_covariance(rank: int) -> None:
     assert int(torch.linalg.matrix_rank(rows - data.mean(0), rtol=1e-4)) == rank
 
 
+def test_distinct_rows() -> None:
+    data = torch.tensor([[1.0, -3], [0, 0], [math.nan, 1], [1, -3]])
+    assert statistics.distinct(data) == 3
+    near = torch.tensor([[1.0, -3], [1.0 + 1e-6, -3]])
+    assert (statistics.distinct(near), statistics.distinct(near.to(torch.bfloat16))) == (2, 1)
+
+
 def test_blocks_do_not_change_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
     data = torch.randn(500, 8, generator=torch.Generator().manual_seed(1)) + 100
     whole = statistics.covariance(data, torch.arange(500))

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from initkit import InitError, NotMeasured, Plot, Scene, Table, Verdict
+from initkit_tokenizer import statistics
 from initkit_tokenizer.model_tensors import VocabTensors
 from initkit_tokenizer.reporting import LONG, SHORT
 from initkit_tokenizer.vocab_plan import VocabPlan, make_plan
@@ -36,7 +37,7 @@ def new_rows(scene: Scene, *, tokenizer: Any, old_tokenizer: Any) -> Iterator[Ta
         table = scene.slots[tensor.name].read().movedim(tensor.axis, 0).reshape(tensors.rows, -1)
         new, old = _ids([token.id for token in plan.new], table), _ids(list(plan.copied), table)
         lengths, before = _lengths(table, new), _lengths(table, old)
-        equal = len(new) - len(torch.unique(table[new], dim=0))
+        equal = len(new) - statistics.distinct(table[new])
         best, place = nearest(table, new, old)
         rows.append(
             {

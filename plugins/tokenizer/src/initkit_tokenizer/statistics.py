@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 BLOCK = 2048
@@ -20,6 +22,26 @@ def blocks(table: Tensor, rows: Tensor) -> Iterator[Tensor]:
     """
     for start in range(0, len(rows), BLOCK):
         yield table[rows[start : start + BLOCK]].to(torch.float32)
+
+
+def soundness(table: Tensor) -> tuple[Tensor, Tensor]:
+    """Which rows are finite, and the largest size of a number in each, both (V,); the latter in float32."""
+    finite, largest = [], []
+    for start in range(0, len(table), BLOCK):
+        block = table[start : start + BLOCK]
+        finite.append(torch.isfinite(block).all(1))
+        largest.append(block.abs().amax(1).to(torch.float32))
+    return torch.cat(finite), torch.cat(largest)
+
+
+def distinct(table: Tensor) -> int:
+    """How many rows of a table differ from all others, to the bit."""
+    return len({hash(row.tobytes()) for part in torch.split(table, BLOCK) for row in _bits(part)})
+
+
+def _bits(part: Tensor) -> NDArray[np.uint8]:
+    raw: NDArray[np.uint8] = part.contiguous().cpu().view(torch.uint8).numpy()
+    return raw
 
 
 def mean(table: Tensor, rows: Tensor) -> Tensor:

@@ -90,8 +90,8 @@ class VocabPlan:
 
     @property
     def grows(self) -> bool:
-        """Whether no kept token changes its id and none is dropped."""
-        return not self.dropped and all(ids == (i,) for i, ids in self.copied.items() if len(ids) == 1)
+        """Whether every old token keeps its id."""
+        return all(self.copied.get(i) == (i,) for i in self.old_ids)
 
     def counts(self) -> dict[str, int]:
         """How many tokens are copied, matched by role or loosely, computed from pieces, special, fallback, dropped."""
