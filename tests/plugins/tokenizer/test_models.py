@@ -224,6 +224,49 @@ def test_the_command_writes_a_folder_that_loads(tmp_path: Path, monkeypatch: pyt
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["new", "new.report.json"]
 
 
+class TrainedWhole(nn.Module):
+    """As PEFT keeps a module that is trained whole: the original, and a copy for each adapter."""
+
+    def __init__(self, original: nn.Module) -> None:
+        super().__init__()
+        self.original_module = original
+        self.modules_to_save = nn.ModuleDict({"default": copy.deepcopy(original)})
+
+    def forward(self, x: Any) -> Any:
+        return self.modules_to_save["default"](x)
+
+
+class Adapted(nn.Module):
+    """As PEFT puts a low-rank adapter around an embedding."""
+
+    def __init__(self, base: nn.Module) -> None:
+        super().__init__()
+        self.base_layer = base
+        self.lora_embedding_A = nn.Parameter(torch.zeros(2, V))
+
+
+def test_modules_that_peft_trains_whole_follow(pair: Any) -> None:
+    model = MODELS["llama"]()
+    model.model.embed_tokens = TrainedWhole(model.model.embed_tokens)
+    model.lm_head = TrainedWhole(model.lm_head)
+    with torch.no_grad():
+        model.lm_head.modules_to_save["default"].weight.mul_(2)
+    report = apply(model, pair, pad_to_multiple_of=512)
+    assert len(report) == 4
+    one, two = model.lm_head.original_module, model.lm_head.modules_to_save["default"]
+    assert one.out_features == two.out_features == 512
+    assert torch.allclose(2 * one.weight, two.weight)
+    assert model.model.embed_tokens.original_module.num_embeddings == 512
+    assert model(input_ids=torch.tensor([[511]])).logits.shape == (1, 1, 512)
+
+
+def test_low_rank_adapters_of_embeddings_must_be_merged(pair: Any) -> None:
+    model = MODELS["llama"]()
+    model.model.embed_tokens = Adapted(model.model.embed_tokens)
+    with pytest.raises(PlanError, match=r"model\.embed_tokens carries an adapter.*merge_and_unload"):
+        apply(model, pair)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", ["mean", "multivariate", "subword", "tool_token"])

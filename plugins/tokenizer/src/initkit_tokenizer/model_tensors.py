@@ -101,17 +101,20 @@ class _Finder:
         self.names = {id(module): name for name, module in model.named_modules(remove_duplicate=False)}
 
     def find(self, embedding: str, head: str, extra: list[str], other: list[str]) -> VocabTensors:
-        source = self._input(embedding)
+        sources = copies(self._input(embedding))
+        source = sources[0]
         weight = self._slot(source, "weight")
         if len(weight.shape) != 2 or 0 in weight.shape:
             raise PlanError(_unreadable(weight))
         rows, width = weight.shape
-        output = self._output(head, rows, width)
+        outputs = copies(self._output(head, rows, width))
         found = [self._tensor(weight, "input", rows, tied=False)]
-        if output is not None:
-            out = self._slot(output, "weight")
-            if out is weight:
-                found[0] = self._tensor(weight, "input", rows, tied=True)
+        found += [self._tensor(self._slot(module, "weight"), "input", rows) for module in sources[1:]]
+        for module in outputs:
+            out = self._slot(module, "weight")
+            place = next((i for i, tensor in enumerate(found) if tensor.name == out.name), None)
+            if place is not None:
+                found[place] = self._tensor(out, "input", rows, tied=True)
             else:
                 self._check_memory(weight, out)
                 found.append(self._tensor(out, "head", rows))
@@ -119,10 +122,10 @@ class _Finder:
             slot = self._named(name)
             if slot.name not in {tensor.name for tensor in found}:
                 found.append(self._tensor(slot, "bias" if _is_bias(slot, rows) else "input", rows))
-        found += self._rest(found, rows, output, other)
+        found += self._rest(found, rows, outputs, other)
         for tensor in found:
             _check_kind(self.slots[tensor.name])
-        return VocabTensors(rows, width, tuple(found), tuple(self._counts(source, output, rows)))
+        return VocabTensors(rows, width, tuple(found), tuple(self._counts([*sources, *outputs], rows)))
 
     def _input(self, name: str) -> nn.Module:
         if name:
@@ -159,11 +162,11 @@ class _Finder:
         return heads[0][1] if heads else None
 
     def _rest(
-        self, found: list[VocabTensor], rows: int, output: nn.Module | None, other: list[str]
+        self, found: list[VocabTensor], rows: int, outputs: list[nn.Module], other: list[str]
     ) -> Iterator[VocabTensor]:
         """Biases of the head by their place; everything else with that size must be named."""
         known = {tensor.name for tensor in found}
-        places = self._places(output)
+        places = self._places(outputs)
         strange = []
         for slot in self.slots.values():
             names = (slot.name, *slot.aliases)
@@ -181,11 +184,11 @@ class _Finder:
                 f"name those with one row a token in extra_vocab_params, the others in other_params"
             )
 
-    def _places(self, output: nn.Module | None) -> set[str]:
+    def _places(self, outputs: list[nn.Module]) -> set[str]:
         """Where a head keeps one number a token: in the module itself, in those around it, or at the top."""
         found = {"final_logits_bias"}
         for name, module in self.model.named_modules(remove_duplicate=False):
-            if module is output:
+            if any(module is output for output in outputs):
                 parts = name.split(".")
                 found |= {".".join([*parts[:depth], "bias"]) for depth in range(1, len(parts) + 1)}
         return found
@@ -201,6 +204,11 @@ class _Finder:
 
     def _slot(self, module: nn.Module, attribute: str) -> Slot:
         name = self.names.get(id(module))
+        if hasattr(module, "base_layer"):
+            raise PlanError(
+                f"{name} carries an adapter with a vocabulary axis of its own; merge it into the model first "
+                f"(merge_and_unload), or train the whole module instead (modules_to_save)"
+            )
         tensor = getattr(module, attribute, None)
         if name is None or not isinstance(tensor, torch.Tensor):
             raise PlanError(
@@ -229,11 +237,12 @@ class _Finder:
                 f"when it grows; make them one: head.weight = embedding.weight"
             )
 
-    def _counts(self, source: nn.Module, output: nn.Module | None, rows: int) -> Iterator[str]:
+    def _counts(self, modules: list[nn.Module], rows: int) -> Iterator[str]:
         """Attributes that hold the number of rows: of both modules, of the configuration and of the models inside."""
-        for module, attribute in ((source, "num_embeddings"), (output, "out_features"), (output, "nf")):
-            if module is not None and getattr(module, attribute, None) == rows:
-                yield f"{self.names[id(module)]}.{attribute}".lstrip(".")
+        for module in modules:
+            for attribute in ("num_embeddings", "out_features", "nf"):
+                if getattr(module, attribute, None) == rows:
+                    yield f"{self.names[id(module)]}.{attribute}".lstrip(".")
         seen: set[int] = set()
         for name, module in self.model.named_modules():
             prefix = f"{name}." if name else ""
@@ -249,6 +258,15 @@ class _Finder:
                 seen.add(id(inner))
                 if inner.vocab_size == rows or (name == "" and part == "" and isinstance(inner.vocab_size, int)):
                     yield f"{prefix}config.{part}vocab_size"
+
+
+def copies(module: nn.Module | None) -> list[nn.Module]:
+    """A module, or the copies of it that PEFT keeps where it is trained whole: the original and one an adapter."""
+    trained = getattr(module, "modules_to_save", None)
+    if module is None or not isinstance(trained, nn.ModuleDict):
+        return [] if module is None else [module]
+    original = module.get_submodule("original_module")
+    return [original, *trained.values()]
 
 
 def _is_bias(slot: Slot, rows: int) -> bool:
