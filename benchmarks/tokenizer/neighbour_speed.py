@@ -38,7 +38,7 @@ def run() -> dict[str, Any]:
 
 
 def against_wechsel(numbers: torch.Generator) -> list[dict[str, Any]]:
-    """Top 10 of 16,000 for 4,000 tokens, 100 dimensions, softmax, rows of 256."""
+    """Top 10 of 16,000 for 4,000 tokens, 100 dimensions, softmax, rows of 256. The package keeps vectors in float64."""
     from wechsel import create_target_embeddings
 
     source, target = torch.randn(16000, 100, generator=numbers), torch.randn(4000, 100, generator=numbers)
@@ -52,7 +52,14 @@ def against_wechsel(numbers: torch.Generator) -> list[dict[str, Any]]:
 
     def theirs() -> Tensor:
         made, _, _ = create_target_embeddings(
-            source.numpy(), target.numpy(), old, new, table.numpy(), neighbors=10, temperature=0.1, verbose=False
+            source.double().numpy(),
+            target.double().numpy(),
+            old,
+            new,
+            table.numpy(),
+            neighbors=10,
+            temperature=0.1,
+            verbose=False,
         )
         return torch.from_numpy(made)
 

@@ -532,15 +532,6 @@ def test_the_command_reads_vectors_and_donors_from_files(
     np.savez("words.npz", keys=np.array(["the", "import", "statement"]), vectors=np.eye(3, dtype=np.float32))
     np.savez("donor.npz", input=np.random.default_rng(0).normal(size=(1600, 12)).astype(np.float32))
     words = ["apply", "--plugin", "tokenizer", example]
-    assert (
-        main(
-            [*words, "--recipe", "wechsel", "--set", "k=2", "--data", "static_vectors=words.npz", "-o", "a.safetensors"]
-        )
-        == 0
-    )
-    assert main([*words, "--recipe", "map", "--data", "donor=donor.npz", "-o", "b.safetensors"]) == 0
-    capsys.readouterr()
-    Path("bad.vec").write_text("a 1 2\nb 1\n")
     near = ["--recipe", "wechsel", "--set", "k=2"]
     assert main([*words, *near, "--data", "static_vectors=words.npz", "-o", "a.safetensors"]) == 0
     assert main([*words, "--recipe", "map", "--data", "donor=donor.npz", "-o", "b.safetensors"]) == 0

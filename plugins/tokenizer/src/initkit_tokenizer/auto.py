@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -18,6 +19,7 @@ from initkit_tokenizer.base import RowRecipe
 from initkit_tokenizer.donors import Donor
 from initkit_tokenizer.hiding import exam
 from initkit_tokenizer.task import RowTask
+from initkit_tokenizer.token_vectors import text_of
 from initkit_tokenizer.vector_recipe import vector_needs
 from initkit_tokenizer.vocabulary import Vocabulary
 
@@ -31,11 +33,11 @@ FEWEST = 10
 class Auto(RowRecipe):
     """Picks the recipe that best restores known tokens which it hides from itself, for input and head apart.
 
-    Some of the tokens that both vocabularies have are hidden; each recipe that the data at hand allow makes their rows
-    anew, and these are compared with the true ones. The best recipe then makes the rows of the new tokens; the mean is
-    given up only for one that is better by two standard errors. The report holds the table. Word vectors
-    (``static_vectors``) allow fit, hybrid, wechsel and focus, a ``donor`` map, omp and clp; subword and mean are always
-    tried. A bias is the mean of the old ones.
+    Some of the tokens that both vocabularies have, of the kind that most new ones are, are hidden; each recipe that the
+    data at hand allow makes their rows anew, and these are compared with the true ones. The best recipe then makes the
+    rows of the new tokens; the mean is given up only for one that is better by two standard errors. The report holds
+    the table. Word vectors (``static_vectors``) allow fit, hybrid, wechsel and focus, a ``donor`` map, omp and clp;
+    subword and mean are always tried. A bias is the mean of the old ones.
 
     Args:
         candidates: names of recipes to try; () is all that the data allow.
@@ -152,6 +154,8 @@ class Auto(RowRecipe):
             for i, ids in sorted(task.plan.copied.items())
             if len(ids) == 1 and ids[0] in usable and new.keys[i].kind == "text" and len(new.keys[i].payload) > 2
         ]
+        alike = _alike(task, new, known)
+        known = alike if len(alike) >= 4 * FEWEST else known
         count = min(self.most, max(FEWEST, round(self.hide * len(known))), len(known))
         order = task.ctx.stream(f"hidden tokens {task.tensor.name}").permutation(len(known)).tolist()
         hide = [known[place] for place in order[:count]]
@@ -164,6 +168,20 @@ class Auto(RowRecipe):
             made = made.clone()
             made[sorted(test.fallbacks)] = test.mean
         return made
+
+
+def _alike(task: RowTask, new: Vocabulary, known: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Known tokens of the kind that most new ones are: starting a word or not, with a word vector or not."""
+    vectors = task.needs.get("static_vectors", ())
+
+    def kind(payload: bytes) -> tuple[bool, bool]:
+        return payload.startswith(b" "), text_of(payload) in vectors
+
+    kinds = Counter(kind(token.payload) for token in task.plan.new if token.kind != "special")
+    if not kinds:
+        return known
+    usual = kinds.most_common(1)[0][0]
+    return [(i, old) for i, old in known if kind(new.keys[i].payload) == usual]
 
 
 def _winner(scores: list[Tensor], names: list[str]) -> int:

@@ -30,12 +30,12 @@ PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 class Fit(VectorRecipe):
     """New rows by a regression that is learned on the model's own words, from pieces and word vectors.
 
-    Whole words of five letters and more that the model knows are hidden, an eighth at a time, so that the rest spells
-    them in pieces as it will spell the new tokens. From what is left of each word its row is predicted: the mean, first
-    and last row of the pieces, the row that tokenizer/wechsel would give, the word vector itself, and the number of
-    pieces, all standardised; ridge regression, its penalty chosen by five folds. New tokens are predicted by the same
-    features. Tokens without pieces or without a vector get what tokenizer/subword or the mean would give. A bias is the
-    mean of the old ones.
+    Whole words of five letters and more that the model and the table of vectors know are hidden, an eighth at a time,
+    so that the rest spells them in pieces as it will spell the new tokens. From what is left of each word its row is
+    predicted: the mean, first and last row of the pieces, the row that tokenizer/wechsel would give, the word vector
+    itself, and the number of pieces, all standardised; ridge regression, its penalty chosen by five folds. New tokens
+    are predicted by the same features. Tokens without pieces get the mean, those without a vector what
+    tokenizer/subword would give. A bias is the mean of the old ones.
 
     Args:
         folds: parts that words are hidden in.
@@ -72,7 +72,11 @@ class Fit(VectorRecipe):
         return made
 
     def _lessons(self, task: RowTask, old: Vocabulary) -> tuple[Tensor, Tensor]:
-        words = [i for i in task.trained.tolist() if i in old.keys and _is_word(old, i)][: self.max_words]
+        words = [i for i in task.trained.tolist() if i in old.keys and _is_word(old, i)]
+        vectors = task.needs["old_static_vectors"]
+        # A vector spelt from n-grams alone says less than a learned one: such words would teach distrust.
+        learned = [i for i in words if text_of(old.keys[i].payload) in vectors]
+        words = (learned if len(learned) >= FEWEST else words)[: self.max_words]
         if len(words) < FEWEST:
             raise CommitError(
                 f"recipe {self.id}: the old vocabulary has {len(words)} whole words of {LETTERS} letters, at least "

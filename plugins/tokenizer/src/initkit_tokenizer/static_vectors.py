@@ -77,7 +77,7 @@ class StaticVectors:
         )
 
     def __contains__(self, word: str) -> bool:
-        return word in self._places
+        return word in self._places or word.lower() in self._places
 
     def lookup(self, texts: Sequence[str]) -> Floats:
         """Vectors of texts, (n, D); zeros where nothing is known. The text as it is, then in lower case."""
