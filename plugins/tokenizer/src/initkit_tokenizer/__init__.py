@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from initkit_tokenizer.donors import Donor
+    from initkit_tokenizer.expanding import expand_checkpoint
     from initkit_tokenizer.layout import RowLayout
     from initkit_tokenizer.saving import save_model
     from initkit_tokenizer.static_vectors import StaticVectors
@@ -23,6 +24,7 @@ __all__ = [
     "TokenKey",
     "VocabPlan",
     "Vocabulary",
+    "expand_checkpoint",
     "make_plan",
     "prior_penalty",
     "save_model",
@@ -36,6 +38,7 @@ _HOMES = {
     "TokenKey": "initkit_tokenizer.vocabulary",
     "VocabPlan": "initkit_tokenizer.vocab_plan",
     "Vocabulary": "initkit_tokenizer.vocabulary",
+    "expand_checkpoint": "initkit_tokenizer.expanding",
     "make_plan": "initkit_tokenizer.vocab_plan",
     "prior_penalty": "initkit_tokenizer.tool_token",
     "save_model": "initkit_tokenizer.saving",

@@ -40,6 +40,7 @@ from initkit import (
 )
 from initkit._recipe import recipe
 from initkit.errors import listed
+from initkit_tokenizer import statistics
 from initkit_tokenizer.layout import RowLayout
 from initkit_tokenizer.model_tensors import VocabTensor, VocabTensors
 from initkit_tokenizer.reporting import remarks_of, row_table, say
@@ -74,6 +75,9 @@ class RowRecipe(Recipe):
     reads_values: ClassVar[bool] = True
     uses_pieces: ClassVar[bool] = False
     """Whether tokens without pieces get the mean."""
+    streams: ClassVar[Literal["rows", "table"] | None] = None
+    """How rows can be made without the old tensor in memory, ``task.old`` being read by index alone: ``rows``, any part
+    of the new tokens by itself; ``table``, all of them at once; None, not at all."""
     short: ClassVar[bool] = False
     """Whether rows shorter than the old ones are what the recipe is about."""
 
@@ -98,6 +102,29 @@ class RowRecipe(Recipe):
         """
         raise NotImplementedError(f"{type(self).__name__} gives no rows")
 
+    def made(self, task: RowTask) -> Tensor:
+        """The rows of :meth:`rows`, those of ``task.fallbacks`` at the mean.
+
+        Raises:
+            CommitError: the recipe gives rows of another shape.
+        """
+        if self.uses_pieces:
+            for place, token in enumerate(task.plan.new):
+                if token.kind != "pieces":
+                    task.fall_back(place, token.why or "a special token without a counterpart")
+        if not task.count:
+            return torch.zeros(0, task.width, device=task.old.device)
+        made = self.rows(task).to(task.old.device, torch.float32)
+        if tuple(made.shape) != (task.count, task.width):
+            raise CommitError(
+                f"recipe {self.id}, {task.tensor.name}: rows of shape {tuple(made.shape)}, "
+                f"expected {(task.count, task.width)}"
+            )
+        if task.fallbacks:
+            made = made.clone()
+            made[sorted(task.fallbacks)] = task.mean
+        return made
+
     @classmethod
     def claims(cls, model: Any) -> list[str]:
         """The tensors with one row a token."""
@@ -116,6 +143,34 @@ class RowRecipe(Recipe):
             needs: further data, for :attr:`RowTask.needs`.
         """
         giver = self.giver_of_head()
+        tensors, plan, layout = self.layout(model, old_tokenizer, tokenizer)
+        padding = padding_of(model, tensors)
+        fresh = layout.fresh
+        job = Job(
+            "new rows",
+            lambda ctx: self._compute(
+                ctx,
+                giver,
+                tensors,
+                plan,
+                layout,
+                padding,
+                {**needs, "old_tokenizer": old_tokenizer, "tokenizer": tokenizer},
+            ),
+            f"computes the rows of {plan.counts()['from pieces']} tokens from their pieces and "
+            f"{len(plan.new) - plan.counts()['from pieces']} others",
+        )
+        yield job
+        for tensor in tensors.tensors:
+            yield self._fill(tensor, layout, plan, job, fresh, giver if tensor.role != "input" else self)
+        yield from sets_of(model, tensors, plan, layout)
+
+    def layout(self, model: Any, old_tokenizer: Any, tokenizer: Any) -> tuple[VocabTensors, VocabPlan, RowLayout]:
+        """The tensors, what becomes of each token, and where each row comes from.
+
+        Raises:
+            InitError: the tokenizers do not fit the model, or an option names nothing.
+        """
         tensors = VocabTensors.of(
             model,
             embedding=self.embedding,
@@ -137,28 +192,7 @@ class RowRecipe(Recipe):
             raise OptionError(
                 f"recipe {self.id}: exclude={listed(map(str, unknown))}: the model has {tensors.rows} rows"
             )
-        padding = getattr(_owner(model, tensors.input), "padding_idx", None)
-        fresh = layout.fresh
-        job = Job(
-            "new rows",
-            lambda ctx: self._compute(
-                ctx,
-                giver,
-                tensors,
-                plan,
-                layout,
-                padding,
-                {**needs, "old_tokenizer": old_tokenizer, "tokenizer": tokenizer},
-            ),
-            f"computes the rows of {plan.counts()['from pieces']} tokens from their pieces and "
-            f"{len(plan.new) - plan.counts()['from pieces']} others",
-        )
-        yield job
-        for tensor in tensors.tensors:
-            yield self._fill(tensor, layout, plan, job, fresh, giver if tensor.role != "input" else self)
-        for path in tensors.counts:
-            yield Set(path, layout.rows, why=f"{plan.new_size} tokens, {layout.rows} rows")
-        yield from special_sets(model, plan, tensors)
+        return tensors, plan, layout
 
     def giver_of_head(self) -> RowRecipe:
         """The recipe that makes the head's rows.
@@ -206,22 +240,10 @@ class RowRecipe(Recipe):
         for tensor in tensors.tensors:
             values = ctx.read(tensor.name).to(ctx.device).movedim(tensor.axis, 0)
             old = values.reshape(layout.old_rows, -1)
-            trained = self._trained(plan, layout, old, padding, tensor)
+            trained = self.trained(plan, layout, old, padding, tensor)
             maker = self if tensor.role == "input" or giver is self else giver
             task = RowTask(ctx, plan, layout, tensor, old, trained, tensors.head is not None, needs, shared)
-            if maker.uses_pieces:
-                for place, token in enumerate(plan.new):
-                    if token.kind != "pieces":
-                        task.fall_back(place, token.why or "a special token without a counterpart")
-            made = maker.rows(task).to(old.device, torch.float32) if plan.new else old.new_zeros(0, task.width).float()
-            if tuple(made.shape) != (task.count, task.width):
-                raise CommitError(
-                    f"recipe {maker.id}, {tensor.name}: rows of shape {tuple(made.shape)}, "
-                    f"expected {(task.count, task.width)}"
-                )
-            if task.fallbacks:
-                made = made.clone()
-                made[sorted(task.fallbacks)] = task.mean
+            made = maker.made(task)
             reasons.update({(place, why): plan.new[place].token for place, why in task.fallbacks.items()})
             table.append(row_table(task, made))
             found[tensor.name] = _assembled(task, made, values)
@@ -231,15 +253,16 @@ class RowRecipe(Recipe):
             warnings.warn(f"{self.id}: {remark}", stacklevel=2)
         return found
 
-    def _trained(
+    def trained(
         self, plan: VocabPlan, layout: RowLayout, old: Tensor, padding: int | None, tensor: VocabTensor
     ) -> Tensor:
-        """Old ids that statistics are of.
+        """Old ids that statistics are of. Reads ``old`` in blocks.
 
         Raises:
             CommitError: a row that is used holds NaN or infinity; fewer than two are left.
         """
-        broken = torch.nonzero(~torch.isfinite(old).all(1)).flatten().tolist()
+        finite, largest = statistics.soundness(old)
+        broken = torch.nonzero(~finite).flatten().tolist()
         used = set(plan.old_ids) | {row for row in layout.copy if row >= 0}
         broken = [row for row in broken if row in used or self.stat_rows == "all"]
         if broken:
@@ -251,7 +274,7 @@ class RowRecipe(Recipe):
             rows = [row for row in range(layout.old_rows) if row not in (self.exclude or ())]
         else:
             left_out = {*(self.exclude or ()), *([] if padding is None else [padding])}
-            alive = old.abs().amax(1) > UNTRAINED if tensor.role != "bias" else torch.ones(len(old), dtype=torch.bool)
+            alive = largest > UNTRAINED if tensor.role != "bias" else torch.ones(len(old), dtype=torch.bool)
             rows = [row for row in plan.old_ids if row not in left_out and bool(alive[row])]
         if len(rows) < 2 and plan.new:
             raise CommitError(
@@ -284,9 +307,7 @@ def _assembled(task: RowTask, made: Tensor, values: Tensor) -> Tensor:
     for row, ids in layout.averaged.items():
         rows[row] = task.old[list(ids)].to(torch.float64).mean(0).to(dtype)
     if layout.padded:
-        # A row that no token owns must gain no probability: its bias is the lowest there is.
-        pad = task.old[task.trained].amin(0) if task.role == "bias" else task.mean.to(dtype)
-        rows[list(layout.padded)] = pad
+        rows[list(layout.padded)] = task.padding
     fresh = layout.fresh
     if task.tensor.axis == 0:
         return rows[fresh].reshape(len(fresh), *values.shape[1:])
@@ -295,8 +316,17 @@ def _assembled(task: RowTask, made: Tensor, values: Tensor) -> Tensor:
     return rows.reshape(layout.rows, *values.shape[1:]).movedim(0, task.tensor.axis).contiguous()
 
 
-def _owner(model: Any, tensor: VocabTensor) -> Any:
-    return model.get_submodule(tensor.name.rpartition(".")[0])
+def padding_of(model: Any, tensors: VocabTensors) -> int | None:
+    """The input's padding index, which no statistic counts."""
+    found: int | None = getattr(model.get_submodule(tensors.input.name.rpartition(".")[0]), "padding_idx", None)
+    return found
+
+
+def sets_of(model: Any, tensors: VocabTensors, plan: VocabPlan, layout: RowLayout) -> Iterator[Set]:
+    """The numbers that follow: how many rows there are, and ids of special tokens."""
+    for path in tensors.counts:
+        yield Set(path, layout.rows, why=f"{plan.new_size} tokens, {layout.rows} rows")
+    yield from special_sets(model, plan, tensors)
 
 
 def pieces_of(task: RowTask) -> tuple[Tensor, Tensor, Tensor]:

@@ -28,6 +28,7 @@ class Zeros(PairRecipe):
     (https://nlp.stanford.edu/~johnhew/vocab-expansion.html).
     """
 
+    streams = "rows"
     bibtex: ClassVar[str] = HEWITT
     short: ClassVar[bool] = True
 
@@ -48,6 +49,7 @@ class NormalRows(PairRecipe):
     Source: the initialisation of transformers' models, which ``resize_token_embeddings(mean_resizing=False)`` applies.
     """
 
+    streams = "rows"
     bibtex: ClassVar[str] = """@inproceedings{wolf2020transformers,
   title = {Transformers: State-of-the-Art Natural Language Processing},
   author = {Wolf, Thomas and others},
@@ -79,6 +81,7 @@ class NormalPerDim(PairRecipe):
     Source: Minixhofer, Paischer, Rekabsaz, WECHSEL, NAACL 2022 (arXiv 2112.06598), its fallback.
     """
 
+    streams = "rows"
     bibtex: ClassVar[str] = """@inproceedings{minixhofer2022wechsel,
   title = {WECHSEL: Effective initialization of subword embeddings for cross-lingual transfer of monolingual language
     models},
@@ -91,7 +94,7 @@ class NormalPerDim(PairRecipe):
 
     def rows(self, task: RowTask) -> Tensor:
         """mu + sd z."""
-        spread = statistics.deviation(task.old, task.trained, ddof=self.ddof)
+        spread = task.deviation(self.ddof)
         return task.mean + spread * task.sample(Normal(1.0), "per_dim")
 
 
@@ -108,6 +111,7 @@ class NoisyMean(PairRecipe):
     Source: LLaMA-Factory (Zheng et al., ACL 2024 demonstrations, arXiv 2403.13372), its default for new tokens.
     """
 
+    streams = "rows"
     bibtex: ClassVar[str] = """@inproceedings{zheng2024llamafactory,
   title = {LlamaFactory: Unified Efficient Fine-Tuning of 100+ Language Models},
   author = {Zheng, Yaowei and Zhang, Richong and Zhang, Junhao and Ye, Yanhan and Luo, Zheyan and Feng, Zhangchi and
@@ -146,6 +150,7 @@ class Multivariate(PairRecipe):
     straight from the data is ours.
     """
 
+    streams = "table"
     bibtex: ClassVar[str] = HEWITT
     short: ClassVar[bool] = True
 

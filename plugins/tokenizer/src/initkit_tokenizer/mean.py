@@ -32,6 +32,7 @@ class Mean(PairRecipe):
 
     bibtex: ClassVar[str] = HEWITT
 
+    streams = "rows"
     short: ClassVar[bool] = True
 
     def rows(self, task: RowTask) -> Tensor:

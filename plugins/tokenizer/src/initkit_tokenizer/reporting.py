@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from initkit_tokenizer import statistics
 from initkit_tokenizer.vocab_plan import VocabPlan
 
 if TYPE_CHECKING:
@@ -27,6 +28,20 @@ def row_table(task: RowTask, made: Tensor) -> dict[str, Any]:
         task: of the tensor.
         made: the computed rows, float32.
     """
+    if not task.count or task.role == "bias":
+        return row_counts(task)
+    distinct = statistics.distinct(made.to(task.old.dtype))
+    return row_counts(task, float(made.norm(dim=1).mean()), distinct)
+
+
+def row_counts(task: RowTask, norm: float | None = None, distinct: int | None = None) -> dict[str, Any]:
+    """Counts and sizes of one tensor's rows, of which the computed ones need not be at hand.
+
+    Args:
+        task: of the tensor.
+        norm: mean length of the computed rows, where they have one.
+        distinct: how many of them differ.
+    """
     layout = task.layout
     row: dict[str, Any] = {
         "tensor": task.tensor.name,
@@ -37,10 +52,10 @@ def row_table(task: RowTask, made: Tensor) -> dict[str, Any]:
         "averaged": len(layout.averaged),
         "padded": len(layout.padded),
     }
-    if task.count and task.role != "bias":
+    if norm is not None:
         old = torch.cat([task.old[part].float().norm(dim=1) for part in torch.split(task.trained, 4096)]).mean()
-        row["norm, new/old"] = _digits(float(made.norm(dim=1).mean() / old)) if float(old) else None
-        row["distinct"] = len(torch.unique(made.to(task.old.dtype), dim=0))
+        row["norm, new/old"] = _digits(norm / float(old)) if float(old) else None
+        row["distinct"] = distinct
     return row | task.facts
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
 from initkit import FileError, Report
+from initkit_tokenizer.staging import staged
 
 REPORT = "initkit.report.json"
 _FILES = (
@@ -41,27 +41,10 @@ def save_model(
         FileError: the folder exists, cannot be written, or model or tokenizer cannot save themselves; the tokenizer has
             more tokens than the model has rows.
     """
-    place = Path(folder)
-    if place.is_file() or (place.is_dir() and any(place.iterdir()) and not force):
-        raise FileError(f"{place} exists; give force=True to replace it, or name another folder")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(prefix=".initkit-", dir=place.parent))
-    try:
-        write_folder(model, tokenizer, stage / "new")
+    with staged(folder, force=force) as new:
+        write_folder(model, tokenizer, new)
         if report is not None:
-            (stage / "new" / REPORT).write_text(report.to_json(), encoding="utf-8")
-        if place.exists():
-            os.replace(place, stage / "old")
-        try:
-            os.replace(stage / "new", place)
-        except OSError:
-            if (stage / "old").exists():
-                os.replace(stage / "old", place)
-            raise
-    except OSError as error:
-        raise FileError(f"cannot write {place}: {error.strerror or error}; nothing was written") from None
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+            (new / REPORT).write_text(report.to_json(), encoding="utf-8")
 
 
 def write_folder(model: Any, tokenizer: Any, folder: Path) -> None:
@@ -82,6 +65,19 @@ def write_folder(model: Any, tokenizer: Any, folder: Path) -> None:
         raise FileError(f"the tokenizer has {len(tokenizer)} tokens, the model {rows} rows: apply a recipe first")
     folder.mkdir()
     model.save_pretrained(folder)
+    write_tokenizer(tokenizer, folder)
+
+
+def write_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Write a tokenizer's files into a folder.
+
+    Args:
+        tokenizer: see :func:`save_model`.
+        folder: that exists.
+
+    Raises:
+        FileError: it cannot save itself.
+    """
     if callable(getattr(tokenizer, "save_pretrained", None)):
         tokenizer.save_pretrained(folder)
     elif isinstance(tokenizer, Tokenizer):

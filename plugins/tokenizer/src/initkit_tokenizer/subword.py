@@ -44,6 +44,7 @@ class Subword(PairRecipe):
   archivePrefix = {arXiv}
 }"""
     uses_pieces: ClassVar[bool] = True
+    streams = "rows"
 
     weights: Weights = "mean"
     compat: Literal["authors"] | None = None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from initkit.draws.scaled import Elementwise
+from initkit.streams import Stream
 from initkit_tokenizer import statistics
 from initkit_tokenizer.layout import RowLayout
 from initkit_tokenizer.model_tensors import Role, VocabTensor
@@ -36,6 +38,8 @@ class RowTask:
         shared: kept from tensor to tensor of one run, for what need not be computed twice.
         facts: what the report's row of this tensor says beside the counts; JSON values.
         fallbacks: places in ``plan.new`` that get the mean, and why; :meth:`fall_back` adds one.
+        whole: the task that this is a part of, see :meth:`part`.
+        first: place in its ``plan.new`` of the first token of this one.
     """
 
     ctx: JobContext
@@ -49,6 +53,8 @@ class RowTask:
     shared: dict[str, Any]
     facts: dict[str, Any] = field(default_factory=dict)
     fallbacks: dict[int, str] = field(default_factory=dict)
+    whole: RowTask | None = None
+    first: int = 0
 
     @property
     def role(self) -> Role:
@@ -68,7 +74,33 @@ class RowTask:
     @cached_property
     def mean(self) -> Tensor:
         """mu: mean of the trained rows, (d,), float32."""
-        return statistics.mean(self.old, self.trained)
+        return self.whole.mean if self.whole else statistics.mean(self.old, self.trained)
+
+    def deviation(self, ddof: int = 0) -> Tensor:
+        """Standard deviation of each column over the trained rows, (d,), float32; made once.
+
+        Args:
+            ddof: it divides by V - ddof.
+        """
+        if self.whole:
+            return self.whole.deviation(ddof)
+        if ddof not in self._deviations:
+            self._deviations[ddof] = statistics.deviation(self.old, self.trained, ddof=ddof)
+        return self._deviations[ddof]
+
+    @cached_property
+    def _deviations(self) -> dict[int, Tensor]:
+        return {}
+
+    @property
+    def padding(self) -> Tensor:
+        """What a row gets that no token owns, (d,). It must gain no probability: its bias is the lowest there is."""
+        return self.old[self.trained].amin(0) if self.role == "bias" else self.mean.to(self.old.dtype)
+
+    def part(self, start: int, stop: int) -> RowTask:
+        """The task of ``plan.new[start:stop]`` alone: same statistics, and the random numbers the whole has there."""
+        plan = replace(self.plan, new=self.plan.new[start:stop])
+        return replace(self, plan=plan, facts={}, fallbacks={}, whole=self, first=start)
 
     def fall_back(self, place: int, why: str) -> None:
         """Let ``plan.new[place]`` have the mean row, and say why in the report."""
@@ -85,4 +117,8 @@ class RowTask:
         shape = (self.count, self.width) if shape is None else shape
         if math.prod(shape) == 0:
             return torch.zeros(shape, device=self.old.device)
+        if self.whole and isinstance(draw, Elementwise):
+            stream, size = Stream(self.ctx.seed, f"{self.tensor.name}#{tag}"), self.width
+            run = draw.sample_run((self.whole.count, size), torch.float32, stream, self.first * size, self.count * size)
+            return run.reshape(shape).to(self.old.device)
         return self.ctx.sample(draw, f"{self.tensor.name}#{tag}", shape, torch.float32).to(self.old.device)
