@@ -274,8 +274,8 @@ class RowRecipe(Recipe):
             rows = [row for row in range(layout.old_rows) if row not in (self.exclude or ())]
         else:
             left_out = {*(self.exclude or ()), *([] if padding is None else [padding])}
-            alive = largest > UNTRAINED if tensor.role != "bias" else torch.ones(len(old), dtype=torch.bool)
-            rows = [row for row in plan.old_ids if row not in left_out and bool(alive[row])]
+            alive = [tensor.role == "bias" or size > UNTRAINED for size in largest.tolist()]
+            rows = [row for row in plan.old_ids if row not in left_out and alive[row]]
         if len(rows) < 2 and plan.new:
             raise CommitError(
                 f"recipe {self.id}, {tensor.name}: {len(rows)} trained rows (rows of zeros and padding do not count), "
