@@ -390,7 +390,8 @@ folder = Path(sys.argv[1])
 def work(name):
     expand_checkpoint(folder / name, folder / f"{name}, new", "tokenizer/subword", old_tokenizer=folder / "a",
                       tokenizer=folder / "b")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 print(work("tiny"))
 held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -414,6 +415,6 @@ def test_a_folder_larger_than_the_memory_that_it_may_have(tmp_path: Path, pair: 
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-2000:]
     before, after = map(int, done.stdout.split())
-    assert after - before < size / 2
+    assert after - before < size / 4
     written = tensors_of(tmp_path / "large, new")
     assert torch.equal(written["lm_head.weight"][500:], model.lm_head.weight[500:])

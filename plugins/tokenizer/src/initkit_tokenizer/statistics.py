@@ -25,23 +25,15 @@ def blocks(table: Tensor, rows: Tensor) -> Iterator[Tensor]:
 
 
 def soundness(table: Tensor) -> tuple[Tensor, Tensor]:
-    """Which rows are finite, and the largest size of a number in each, both (V,); the latter in float32."""
-    finite, largest = [], []
+    """Which rows are finite, and the largest size of a number in each, both (V,); the latter in float32.
+
+    Whatever is kept has its place before the blocks come, so that they all use the same memory.
+    """
+    largest = torch.empty(len(table), device=table.device)
     for start in range(0, len(table), BLOCK):
-        block = table[start : start + BLOCK]
-        finite.append(torch.isfinite(block).all(1))
-        largest.append(block.abs().amax(1).to(torch.float32))
-    return torch.cat(finite), torch.cat(largest)
-
-
-def distinct(table: Tensor) -> int:
-    """How many rows of a table differ from all others, to the bit."""
-    return len({hash(row.tobytes()) for part in torch.split(table, BLOCK) for row in _bits(part)})
-
-
-def _bits(part: Tensor) -> NDArray[np.uint8]:
-    raw: NDArray[np.uint8] = part.contiguous().cpu().view(torch.uint8).numpy()
-    return raw
+        low, high = torch.aminmax(table[start : start + BLOCK], dim=1)
+        largest[start : start + BLOCK] = torch.maximum(-low, high)
+    return torch.isfinite(largest), largest
 
 
 def mean(table: Tensor, rows: Tensor) -> Tensor:
