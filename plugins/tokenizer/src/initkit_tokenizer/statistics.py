@@ -36,6 +36,16 @@ def soundness(table: Tensor) -> tuple[Tensor, Tensor]:
     return torch.isfinite(largest), largest
 
 
+def distinct(table: Tensor) -> int:
+    """How many rows of a table differ from all others, to the bit."""
+    return len({hash(row.tobytes()) for part in torch.split(table, BLOCK) for row in _bits(part)})
+
+
+def _bits(part: Tensor) -> NDArray[np.uint8]:
+    raw: NDArray[np.uint8] = part.contiguous().cpu().view(torch.uint8).numpy()
+    return raw
+
+
 def mean(table: Tensor, rows: Tensor) -> Tensor:
     """Mean of chosen rows, (d,), float32 from float64 sums."""
     total = torch.zeros(table.shape[1], dtype=torch.float64, device=table.device)
