@@ -96,14 +96,15 @@ def run() -> dict[str, Any]:
         "lines": LINES,
         "text": {**sources, "training lines": len(train), "characters": sum(map(len, train))},
         "without the words": uncut,
-        "recipes": {
-            name: {
+        "rows": [
+            {
+                "recipe": name,
                 **one,
                 "mean": round(float(np.mean(one["cosine"])), 4),
                 "std": round(float(np.std(one["cosine"], ddof=1)), 4),
             }
             for name, one in results.items()
-        },
+        ],
         "auto": chosen,
     }
 

@@ -10,6 +10,7 @@ import matplotlib
 
 matplotlib.use("svg")
 
+import hidden_words
 import measuring
 import node_tables
 import random_features
@@ -266,6 +267,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **node_tables.DRAWN,
     **measuring.DRAWN,
     **token_starts.DRAWN,
+    **hidden_words.DRAWN,
 }
 
 
