@@ -249,6 +249,42 @@ def test_a_failure_to_move_leaves_what_was_there(
     assert state(tmp_path) == before
 
 
+def test_an_interrupt_while_moving_brings_back_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "weights").write_text("old")
+    real = os.replace
+
+    def replace(one: Any, two: Any) -> None:
+        real(one, two)
+        if Path(two).name == "old":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(staging.os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt), staging.staged(tmp_path / "out", force=True) as new:
+        new.mkdir()
+    assert (tmp_path / "out" / "weights").read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_cannot_be_brought_back_is_not_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "weights").write_text("old")
+    real = os.replace
+
+    def replace(one: Any, two: Any) -> None:
+        if Path(two).name != "old":
+            raise OSError(errno.EIO, "Input/output error")
+        real(one, two)
+
+    monkeypatch.setattr(staging.os, "replace", replace)
+    with (
+        pytest.raises(FileError, match="what was there lies in .*old, move it back"),
+        staging.staged(tmp_path / "out", force=True) as new,
+    ):
+        new.mkdir()
+    assert next(tmp_path.rglob("weights")).read_text() == "old"
+
+
 def test_a_folder_in_its_own_place(tmp_path: Path, pair: Pair) -> None:
     source = saved(tmp_path / "old", pair)
     call = {"old_tokenizer": pair[0], "tokenizer": pair[1]}

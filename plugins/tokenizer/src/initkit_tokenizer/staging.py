@@ -39,16 +39,21 @@ def staged(folder: str | os.PathLike[str], *, force: bool = False) -> Iterator[P
     except OSError as error:
         raise FileError(f"cannot write {place}: {error.strerror or error}; nothing was written") from None
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        if place.exists() or not (stage / "old").exists():  # else it holds the only copy of what was there
+            shutil.rmtree(stage, ignore_errors=True)
 
 
 def _moved(stage: Path, place: Path) -> None:
     old = stage / "old"
-    if place.exists():
-        os.replace(place, old)
     try:
+        if place.exists():
+            os.replace(place, old)
         os.replace(stage / "new", place)
     except BaseException:
-        if old.exists():
-            os.replace(old, place)
+        if old.exists() and not place.exists():
+            try:
+                os.replace(old, place)
+            except OSError as error:
+                why = error.strerror or error
+                raise FileError(f"cannot write {place}: {why}; what was there lies in {old}, move it back") from None
         raise
