@@ -22,6 +22,8 @@ LIBRARIES = (
     "siren-pytorch",
     "numba",
     "gensim",
+    "transformers",
+    "tokenizers",
     "pymetis",
     "torchopt",
     "higher",
@@ -41,6 +43,7 @@ LIBRARIES = (
     "initkit-inr",
     "initkit-ssm",
     "initkit-ihmm",
+    "initkit-tokenizer",
 )
 
 

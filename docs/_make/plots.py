@@ -16,12 +16,14 @@ import hidden_markov
 import hyperbolic
 import inr_meta
 import kan_figures
+import hidden_words
 import measuring
 import node_tables
 import random_features
 import record
 import ssm_gated
 import ssm_lti
+import token_starts
 import warm_start
 from matplotlib import pyplot
 from matplotlib.axes import Axes
@@ -280,6 +282,8 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **hidden_markov.DRAWN,
     **beam.DRAWN,
     **measuring.DRAWN,
+    **token_starts.DRAWN,
+    **hidden_words.DRAWN,
 }
 
 

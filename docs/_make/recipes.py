@@ -49,8 +49,15 @@ def options_table(recipe_id: str) -> str:
 
 
 def arguments(recipe_class: type) -> dict[str, str]:
-    """The descriptions in the ``Args:`` part of a docstring, by name."""
-    lines = (inspect.getdoc(recipe_class) or "").splitlines()
+    """The descriptions in the ``Args:`` part of docstrings, by name: the class's own before those of its bases."""
+    found: dict[str, str] = {}
+    for base in reversed(recipe_class.__mro__):
+        found.update(_own_arguments(base))
+    return found
+
+
+def _own_arguments(described: type) -> dict[str, str]:
+    lines = inspect.cleandoc(vars(described).get("__doc__") or "").splitlines()
     found: dict[str, str] = {}
     if "Args:" not in lines:
         return found

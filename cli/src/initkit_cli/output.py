@@ -25,29 +25,37 @@ class Outputs:
         model: of the tensors.
         report: of the report.
         page: of the page; None where none is asked for.
+        folder: whether the subject is written as a folder, and not its tensors as a file.
     """
 
     model: Path
     report: Path
     page: Path | None = None
+    folder: bool = False
     written: bool = False
     _made: list[Path] = field(default_factory=list)
 
     @classmethod
     def of(cls, output: str | None, stem: str, page: str | None = None) -> Outputs:
         """The files of ``--output`` and ``--report``; without the former the tensors and the report bear the target's
-        name and lie in the working folder.
+        name and lie in the working folder. A name that ends in a slash is a folder for the whole subject.
 
         Raises:
             UsageError: the name is no name of such a file.
         """
         text = output if output is not None else stem + SUFFIX
         path = Path(text)
-        if path.is_dir() or text.endswith(("/", os.sep)):
+        if text.endswith(("/", os.sep)) and path.name:
+            return cls(path, path.with_name(f"{path.name}.report.json"), _page(page, stem), folder=True)
+        if path.is_dir():
             raise UsageError(f"--output {text} is a folder; name a file in it: {path / (stem + SUFFIX)}")
         if path.suffix != SUFFIX:
             raise UsageError(f"--output {text}: the file's name must end in {SUFFIX}: {path.with_suffix(SUFFIX)}")
         return cls(path, path.with_suffix(".report.json"), _page(page, stem))
+
+    def no_folder(self, stem: str) -> UsageError:
+        """What to say where the subject cannot be written as a folder."""
+        return UsageError(f"--output {self.model}/ is a folder; name a file in it: {self.model / (stem + SUFFIX)}")
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -62,7 +70,12 @@ class Outputs:
             FileError: one is a folder.
         """
         for path in self.paths:
-            if path.is_dir():
+            if path is self.model and self.folder:
+                if path.is_dir() and not any(path.iterdir()):
+                    continue
+                if os.path.lexists(path) and not path.is_dir():
+                    raise FileError(f"cannot write {path}: it is a file, not a folder")
+            elif path.is_dir():
                 raise FileError(f"cannot write {path}: it is a folder")
             if os.path.lexists(path) and not force:
                 flag = "--report" if path is self.page else "--output"
@@ -147,11 +160,14 @@ class Outputs:
         try:
             for source, place in ready:
                 old = source.with_name(f"{place.name}.old")
-                if os.path.lexists(place):
+                if place.is_dir():
+                    os.replace(place, old)
+                    undo.append(lambda old=old, place=place: os.replace(old, place))  # type: ignore[misc]
+                elif os.path.lexists(place):
                     _second_name(place, old)
                     undo.append(lambda old=old, place=place: os.replace(old, place))  # type: ignore[misc]
                 else:
-                    undo.append(place.unlink)
+                    undo.append(lambda place=place: _remove(place))  # type: ignore[misc]
                 os.replace(source, place)
         except BaseException:
             for step in reversed(undo):
@@ -182,6 +198,10 @@ def _named(write: Callable[[Path], None], source: Path, place: Path) -> None:
         write(source)
     except FileError as error:
         raise FileError(str(error).replace(str(source), str(place))) from None
+
+
+def _remove(place: Path) -> None:
+    shutil.rmtree(place) if place.is_dir() else place.unlink()
 
 
 def _second_name(path: Path, other: Path) -> None:

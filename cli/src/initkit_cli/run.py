@@ -52,6 +52,7 @@ def run(request: ApplyRequest, channel: Channel) -> None:
     with _kept_or_undone(outputs):
         outputs.prepare()
         work = Work(words, wishes=False)
+        save = _saver(work, outputs)
         looks = Looks(work) if outputs.page is not None else None
         with bars() as progress:
             if looks is not None:
@@ -60,7 +61,7 @@ def run(request: ApplyRequest, channel: Channel) -> None:
                 report = _apply(work, request, progress)
             if looks is not None:
                 looks.look(progress)
-        _write(work.model, report, outputs, looks, force=request.force)
+        _write(work.model, report, outputs, looks, save, force=request.force)
         if request.as_json:
             channel.json(report.to_json())
         else:
@@ -106,11 +107,35 @@ def _kept_or_undone(outputs: Outputs) -> Iterator[None]:
         outputs.discard()
 
 
-def _write(model: Any, report: Any, outputs: Outputs, looks: Looks | None, *, force: bool) -> None:
+def _saver(work: Work, outputs: Outputs) -> Callable[[Path], None] | None:
+    """What writes the subject as a folder, where that is asked for.
+
+    Raises:
+        UsageError: no plugin knows how.
+    """
+    import initkit
+
+    if not outputs.folder:
+        return None
+    save = initkit.folder_writer(work.model, work.needs)
+    if save is None:
+        raise outputs.no_folder(work.words.target.stem)
+    return save
+
+
+def _write(
+    model: Any,
+    report: Any,
+    outputs: Outputs,
+    looks: Looks | None,
+    save: Callable[[Path], None] | None,
+    *,
+    force: bool,
+) -> None:
     import initkit
 
     writers: list[Callable[[Path], None]] = [
-        lambda path: initkit.save(model, path, report=report),
+        save if save is not None else lambda path: initkit.save(model, path, report=report),
         lambda path: initkit.write_report(report, path),
     ]
     if looks is not None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from initkit._apply import apply, plan
     from initkit._compare import compare
     from initkit._diff import diff
+    from initkit._folders import folder_writer
     from initkit._inspect import inspect
     from initkit._load import Loaded, load
     from initkit._plan import Plan
@@ -71,6 +72,7 @@ _HOMES = {
     "initkit._apply": ("apply", "plan"),
     "initkit._compare": ("compare",),
     "initkit._diff": ("diff",),
+    "initkit._folders": ("folder_writer",),
     "initkit._inspect": ("inspect",),
     "initkit._load": ("Loaded", "load"),
     "initkit._plan": ("Plan",),
@@ -122,6 +124,7 @@ __all__ = [  # noqa: RUF022
     "apply",
     "compare",
     "diff",
+    "folder_writer",
     "inspect",
     "load",
     "plan",

@@ -10,7 +10,8 @@ The module holds functions marked with :data:`hookimpl`. Our own plugins use the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -65,6 +66,20 @@ class Initializer:
             @hookimpl
             def initkit_slots(model):
                 return estimator_slots(model) if hasattr(model, "startprob_") else None
+        """
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def initkit_folder(self, model: Any, needs: Mapping[str, Any]) -> Callable[[Path], None] | None:
+        """Return a function that writes the subject into a new folder, or None when it is not yours.
+
+        For subjects whose own libraries load folders: ``initkit apply -o DIR/`` writes one.
+
+        Example::
+
+            @hookimpl
+            def initkit_folder(model, needs):
+                return model.save_pretrained if hasattr(model, "save_pretrained") else None
         """
         raise NotImplementedError
 

@@ -49,7 +49,12 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report (or plan) as one JSON object.")] = False,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="X.safetensors; the report goes to X.report.json."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="X.safetensors, or DIR/ for a model that is saved as a folder; the report goes to X.report.json.",
+        ),
     ] = None,
     report: Annotated[
         str | None,

@@ -1,0 +1,1 @@
+../plugins/tokenizer/src/initkit_tokenizer/example.py

@@ -1,0 +1,173 @@
+"""What recipes share that place new tokens among old ones by word vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from initkit import CommitError, Item, Normal
+from initkit_tokenizer import statistics
+from initkit_tokenizer.base import RowRecipe
+from initkit_tokenizer.neighbours import weighted_rows
+from initkit_tokenizer.static_vectors import StaticVectors
+from initkit_tokenizer.task import RowTask
+from initkit_tokenizer.token_vectors import Source, aligned, as_tensor, token_vectors
+from initkit_tokenizer.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Weights:
+    """New rows as weighted sums of old ones, the same for all tensors of a model.
+
+    Args:
+        ids: old ids, (n, k).
+        values: weights, (n, k), float32.
+        known: places of new tokens that have a vector, (n,), bool; rows of others mean nothing.
+    """
+
+    ids: Tensor
+    values: Tensor
+    known: Tensor
+
+
+@dataclass(frozen=True)
+class VectorRecipe(RowRecipe):
+    """New rows with the help of word vectors.
+
+    Args:
+        vectors_of: ``text`` takes the vector of a token's text; ``words`` the mean over the words that contain the
+            token, weighted by counts; ``auto`` the second where the first is missing.
+    """
+
+    vectors_of: Source = "auto"
+
+    def plan(
+        self,
+        model: Any,
+        *,
+        tokenizer: Any,
+        old_tokenizer: Any,
+        static_vectors: Any,
+        old_static_vectors: Any = None,
+        dictionary: Any = None,
+    ) -> Iterator[Item]:
+        """Yield a fill for each tensor with a vocabulary axis, and the numbers that follow.
+
+        Args:
+            model: with an embedding.
+            tokenizer: the new one.
+            old_tokenizer: the one that the model was made with.
+            static_vectors: vectors of words of the new tokenizer's language, in any form that
+                :meth:`initkit_tokenizer.StaticVectors.of` reads.
+            old_static_vectors: of the old language; None where one table serves both.
+            dictionary: pairs of an old word and a new one, by which the old vectors are turned into the new space; None
+                where both tables are of one space.
+        """
+        yield from self.items(
+            model,
+            old_tokenizer,
+            tokenizer,
+            **vector_needs(static_vectors, old_static_vectors, dictionary),
+        )
+
+    def shared_weights(self, task: RowTask) -> Weights:
+        """:meth:`weights`, computed once for all tensors of a run."""
+        key = f"{type(self).__name__} weights {self!r}"
+        if key not in task.shared:
+            task.shared[key] = self.weights(task)
+        found: Weights = task.shared[key]
+        return found
+
+    def weights(self, task: RowTask) -> Weights:
+        """Which old rows each new row is made of."""
+        raise NotImplementedError(f"{type(self).__name__} gives no weights")
+
+
+@dataclass(frozen=True)
+class NeighbourRecipe(VectorRecipe):
+    """New rows as weighted means of the rows of old tokens with similar word vectors, and nothing else.
+
+    Args:
+        without_vector: rows of tokens without a vector: ``normal`` with mean and spread of the old rows, or their
+            ``mean``.
+    """
+
+    spread: ClassVar[Literal[0, 1]] = 0
+    """ddof of the spread of rows without a vector."""
+
+    without_vector: Literal["normal", "mean"] = "normal"
+
+    def rows(self, task: RowTask) -> Tensor:
+        """Weighted sums; normal rows or the mean where a token has no vector."""
+        weights = self.shared_weights(task)
+        made = weighted_rows(task.old, weights.ids, weights.values)
+        unknown = ~weights.known
+        task.facts["without a vector"] = int(unknown.sum())
+        if bool(unknown.any()):
+            made[unknown] = self._others(task)[unknown]
+        return made
+
+    def _others(self, task: RowTask) -> Tensor:
+        for place, token in enumerate(task.plan.new):
+            if token.kind == "special":
+                task.fall_back(place, "a special token without a counterpart")
+        if self.without_vector == "mean":
+            return task.mean.expand(task.count, task.width)
+        deviation = statistics.deviation(task.old, task.trained, ddof=self.spread)
+        return task.mean + deviation * task.sample(Normal(1.0), "without vector")
+
+
+def vector_needs(new: Any, old: Any, dictionary: Any) -> dict[str, Any]:
+    """Word vectors of both languages in one space.
+
+    Raises:
+        NeedError: tables cannot be read, differ in length, or the dictionary is too small.
+    """
+    table = StaticVectors.of(new)
+    source = table if old is None else StaticVectors.of(old, name="old_static_vectors")
+    found: dict[str, Any] = {}
+    if dictionary is not None:
+        source, found = aligned(source, table, list(dictionary))
+    elif source.dim != table.dim:
+        aligned(source, table, [])  # says that lengths differ
+    return {"static_vectors": table, "old_static_vectors": source, "alignment": found}
+
+
+def old_vectors(task: RowTask, ids: list[int], source: Source) -> Tensor:
+    """Vectors of old tokens, (n, D); zeros where there is none."""
+    vocabulary = Vocabulary.of(task.needs["old_tokenizer"], name="old_tokenizer")
+    found = token_vectors(vocabulary, ids, task.needs["old_static_vectors"], source)
+    return as_tensor(found, task.old.device)
+
+
+def new_vectors(task: RowTask, source: Source) -> Tensor:
+    """Vectors of new tokens, (n, D); zeros where there is none and for special tokens."""
+    vocabulary = Vocabulary.of(task.needs["tokenizer"], name="tokenizer")
+    found = token_vectors(vocabulary, [token.id for token in task.plan.new], task.needs["static_vectors"], source)
+    found[np.array([token.kind == "special" for token in task.plan.new], dtype=bool)] = 0
+    return as_tensor(found, task.old.device)
+
+
+def with_vector(task: RowTask, ids: list[int], source: Source) -> tuple[Tensor, Tensor]:
+    """Old tokens among ``ids`` that have a vector, and those vectors.
+
+    Raises:
+        CommitError: there is none.
+    """
+    vectors = old_vectors(task, ids, source)
+    alive = vectors.abs().amax(1) > 0 if len(ids) else torch.zeros(0, dtype=torch.bool, device=vectors.device)
+    if not bool(alive.any()):
+        raise CommitError(
+            f"static_vectors: none of {len(ids)} old tokens to lean on has a vector; are they of these languages?"
+        )
+    return torch.tensor(ids, device=vectors.device)[alive], vectors[alive]
+
+
+def ordinary(task: RowTask) -> list[int]:
+    """Old ids whose rows were trained, special tokens left out."""
+    return sorted(set(task.trained.tolist()) & set(task.plan.old_ids) - set(task.plan.old_special_ids))

@@ -1,0 +1,224 @@
+"""A tokenizer's vocabulary in one form for all families: what bytes each token stands for, and how text is cut."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tokenizers import Tokenizer
+
+from initkit import NeedError
+from initkit_tokenizer.families import Family, fallback_byte, family_of, lower_cases, text_bytes
+from initkit_tokenizer.roles import roles_of_strings, said_by
+
+Kind = Literal["text", "byte", "added", "special"]
+
+
+@dataclass(frozen=True, order=True)
+class TokenKey:
+    """What a token is, whatever family its tokenizer belongs to.
+
+    Args:
+        kind: ``text``: the bytes it stands for, a word's start with a leading space; ``byte``: one byte that only byte
+            fallback uses; ``added``: an ordinary added token; ``special``.
+        payload: the bytes.
+    """
+
+    kind: Kind
+    payload: bytes
+
+    @property
+    def words(self) -> str:
+        """For messages and reports."""
+        return self.payload.decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A tokenizer, read. Make one with :meth:`of`.
+
+    Attributes:
+        tokens: string of each id; ids may have gaps.
+        keys: :class:`TokenKey` of each id.
+        family: how strings stand for bytes.
+        roles: strings of special tokens by role (bos, eos, pad, unk, mask, cls, sep); several where names alone tell.
+        lower: whether text is lower-cased or stripped of accents before it is looked up.
+    """
+
+    tokens: Mapping[int, str]
+    keys: Mapping[int, TokenKey]
+    family: Family
+    roles: Mapping[str, tuple[str, ...]]
+    lower: bool
+    _spec: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def of(cls, tokenizer: Any, *, family: Family | None = None, name: str = "tokenizer") -> Vocabulary:
+        """Read a tokenizer.
+
+        Args:
+            tokenizer: a ``tokenizers.Tokenizer``, a fast tokenizer of transformers, a ``Vocabulary``, or the path of a
+                ``tokenizer.json`` or of a folder that holds one.
+            family: overrides what the file's parts say.
+            name: what errors call it.
+
+        Raises:
+            NeedError: it is none of these, holds no token, two tokens have one id, or an id is 2³¹ or more.
+        """
+        if isinstance(tokenizer, Vocabulary):
+            return tokenizer
+        made, said = _backend(tokenizer, name)
+        spec = json.loads(made.to_str())
+        added = {token["id"]: token for token in spec.get("added_tokens") or ()}
+        by_id: dict[int, str] = {}
+        for text, i in made.get_vocab(with_added_tokens=True).items():
+            if by_id.get(i, text) != text:
+                raise NeedError(f"{name}: {by_id[i]!r} and {text!r} both have the id {i}")
+            by_id[i] = text
+        if not by_id:
+            raise NeedError(f"{name}: it holds no token")
+        if max(by_id) >= 2**31:
+            raise NeedError(f"{name}: the id {max(by_id)} of {by_id[max(by_id)]!r} is 2**31 or more")
+        tokens = {i: by_id[i] for i in sorted(by_id)}
+        specials = {token["content"] for token in added.values() if token["special"]}
+        kind = family or family_of(spec)
+        return cls(
+            tokens=tokens,
+            keys=_keys(tokens, spec, kind, added),
+            family=kind,
+            roles=roles_of_strings(specials, said),
+            lower=lower_cases(spec),
+            _spec=spec,
+        )
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def size(self) -> int:
+        """Largest id plus one: the rows that the tokenizer needs."""
+        return max(self.tokens) + 1
+
+    def role_id(self, role: str) -> int | None:
+        """The id of the token that bears a role, where exactly one does."""
+        texts = self.roles.get(role, ())
+        return next((i for i, text in self.tokens.items() if text == texts[0]), None) if len(texts) == 1 else None
+
+    def cutter(self) -> Tokenizer:
+        """A copy of the tokenizer that cuts a token's text as it stands in the middle of a sentence.
+
+        No special tokens, no space put before, no truncation, no padding; normalisation as ever.
+        """
+        spec = copy.deepcopy(dict(self._spec))
+        spec.update(truncation=None, padding=None, post_processor=None)
+        spec["pre_tokenizer"] = _unprefixed(spec.get("pre_tokenizer"))
+        spec["normalizer"] = _unprefixed(spec.get("normalizer"))
+        # The cutter never sees special tokens as text would spell them; other added tokens cut as they do in text.
+        spec["added_tokens"] = [token for token in spec.get("added_tokens") or () if not token["special"]]
+        model = spec["model"]
+        if isinstance(model, dict) and model.get("dropout"):
+            model["dropout"] = None
+        return Tokenizer.from_str(json.dumps(spec))
+
+    @property
+    def continuing(self) -> str:
+        """What marks a WordPiece token that goes on with a word."""
+        return str((self._spec.get("model") or {}).get("continuing_subword_prefix") or "##")
+
+
+def _backend(tokenizer: Any, name: str) -> tuple[Tokenizer, dict[str, str]]:
+    if isinstance(tokenizer, Tokenizer):
+        return tokenizer, {}
+    if isinstance(tokenizer, (str, os.PathLike)):
+        return _from_path(Path(tokenizer), name)
+    made = getattr(tokenizer, "backend_tokenizer", None)
+    if isinstance(made, Tokenizer):
+        return made, said_by(tokenizer)
+    slow = " a slow tokenizer: save its fast form and give the folder;" if hasattr(tokenizer, "get_vocab") else ""
+    raise NeedError(
+        f"{name}: {type(tokenizer).__name__} is{slow or ' no tokenizer;'} it must be a tokenizers.Tokenizer, a fast "
+        f"tokenizer of transformers, or the path of a tokenizer.json or of a folder that holds one"
+    )
+
+
+def _from_path(path: Path, name: str) -> tuple[Tokenizer, dict[str, str]]:
+    file = path / "tokenizer.json" if path.is_dir() else path
+    if not file.is_file():
+        raise NeedError(f"{name}: there is no file {file}")
+    try:
+        made = Tokenizer.from_file(str(file))
+    except Exception as error:  # noqa: BLE001 - the Rust side raises bare Exception
+        raise NeedError(f"{name}: cannot read {file}: {' '.join(str(error).split())}") from None
+    said: dict[str, str] = {}
+    config = file.with_name("tokenizer_config.json")
+    if config.is_file():
+        try:
+            entries = json.loads(config.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise NeedError(f"{name}: cannot read {config}: {error}") from None
+        for key, value in entries.items():
+            text = value.get("content") if isinstance(value, dict) else value
+            if key.endswith("_token") and isinstance(text, str):
+                said[key.removesuffix("_token")] = text
+    return made, said
+
+
+def _keys(
+    tokens: Mapping[int, str], spec: Mapping[str, Any], family: Family, added: Mapping[int, Mapping[str, Any]]
+) -> dict[int, TokenKey]:
+    model = spec.get("model") or {}
+    continuing = model.get("continuing_subword_prefix") or "##"
+    word_end = model.get("end_of_word_suffix") or ""
+    found: dict[int, TokenKey] = {}
+    fallback: dict[int, int] = {}
+    for i, token in tokens.items():
+        byte = fallback_byte(token) if family == "metaspace" else None
+        if byte is not None:  # trainers list them among the special tokens, converters among the ordinary ones
+            fallback[i] = byte
+        elif i in added:
+            found[i] = TokenKey("special" if added[i]["special"] else "added", token.encode())
+        else:
+            found[i] = TokenKey("text", text_bytes(token, family, continuing=continuing, word_end=word_end))
+    ordinary = {key.payload for key in found.values() if key.kind == "text"}
+    for i, byte in fallback.items():
+        single = bytes([byte])
+        found[i] = TokenKey("byte" if single in ordinary else "text", single)
+    return {i: found[i] for i in tokens}
+
+
+def _unprefixed(part: Any) -> Any:
+    """A pre-tokenizer or normalizer without what puts a space before the text."""
+    if not isinstance(part, dict):
+        return part
+    if part.get("type") == "Prepend":
+        return None
+    if part.get("type") == "Metaspace":
+        return {**{k: v for k, v in part.items() if k != "add_prefix_space"}, "prepend_scheme": "never"}
+    if part.get("type") == "ByteLevel" and "add_prefix_space" in part:
+        return {**part, "add_prefix_space": False}
+    for key in ("pretokenizers", "normalizers"):
+        if key in part:
+            kept = [made for made in map(_unprefixed, part[key]) if made is not None]
+            return {**part, key: kept} if kept else None
+    return part
+
+
+def longest_match(text: str, vocabulary: Mapping[str, int], mark: str) -> Sequence[int]:
+    """WordPiece's greedy cut of text that goes on with a word; () where a part is unknown."""
+    ids: list[int] = []
+    start = 0
+    while start < len(text):
+        for end in range(len(text), start, -1):
+            i = vocabulary.get(mark + text[start:end])
+            if i is not None:
+                ids.append(i)
+                start = end
+                break
+        else:
+            return ()
+    return ids
