@@ -13,10 +13,10 @@ matplotlib.use("svg")
 import beam
 import coordinate_networks
 import hidden_markov
+import hidden_words
 import hyperbolic
 import inr_meta
 import kan_figures
-import hidden_words
 import measuring
 import node_tables
 import random_features

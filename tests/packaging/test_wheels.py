@@ -22,7 +22,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_dir())
 PACKAGES = {"core": "initkit-core", "cli": "initkit-cli", **{f"plugins/{name}": f"initkit-{name}" for name in PLUGINS}}
-HEAVY = {"initkit-gnn": "torch_geometric", "initkit-ihmm": "hmmlearn", "initkit-poincare": "geoopt"}
+HEAVY = {
+    "initkit-gnn": "torch_geometric",
+    "initkit-ihmm": "hmmlearn",
+    "initkit-poincare": "geoopt",
+    "initkit-tokenizer": "transformers",
+}
 EXAMPLE_NEEDS = {"ihmm": ["statsmodels"]}  # what the extra [example] adds
 
 pytestmark = pytest.mark.slow
