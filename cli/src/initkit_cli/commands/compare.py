@@ -52,7 +52,10 @@ def command(
     force: _shared.ForcePage = False,
     as_json: _shared.AsJson = False,
 ) -> None:
-    """Train from several starts, in pairs over seeds, and say whether it made a difference."""
+    """Train from several starts: did it help?
+
+    Runs are paired over seeds, and what is said comes with its interval.
+    """
     from initkit_cli.comparing import CompareRequest, run
 
     run(

@@ -21,7 +21,10 @@ def command(
     second: Annotated[str, typer.Argument(metavar="B", help="Another.", show_default=False)],
     as_json: _shared.AsJson = False,
 ) -> None:
-    """Show what moved between two saved models, and the recipe and versions of each."""
+    """Show what moved between two saved models.
+
+    With the recipes, seed and versions of each.
+    """
     import initkit
 
     found = initkit.diff(first, second)

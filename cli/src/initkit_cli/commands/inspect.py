@@ -44,7 +44,10 @@ def command(
     force: _shared.ForcePage = False,
     as_json: _shared.AsJson = False,
 ) -> None:
-    """Measure how a model starts: signal, gradient, ranks, spectra; before and after a recipe."""
+    """Measure how a model starts: signal and gradient.
+
+    Ranks, dead units and spectra too, before and after a recipe where one is named.
+    """
     from initkit_cli.inspecting import InspectRequest, run
 
     run(

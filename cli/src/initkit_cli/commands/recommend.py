@@ -27,7 +27,10 @@ def command(
     set_model: _shared.SetModel = None,
     as_json: _shared.AsJson = False,
 ) -> None:
-    """Say which recipes could start which parameters, what they lack, and which plugins would help."""
+    """Say which recipes fit a model, and what they lack.
+
+    Also which plugins that are not installed would help.
+    """
     from initkit_cli.recommending import recommended
 
     channel = channel_of(context)
