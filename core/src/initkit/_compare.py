@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import importlib.metadata
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -20,8 +19,10 @@ from initkit._recipe import needs_of
 from initkit._training import Run, Start, Task, starts_of
 from initkit.comparison import FORMAT, Comparison
 from initkit.errors import FileError, NeedError, OptionError, did_you_mean, listed
+from initkit.inspection import MEASURING
 from initkit.jobs import Progress
 from initkit.plugins import registry
+from initkit.report import versions
 
 
 def compare(
@@ -91,7 +92,7 @@ def compare(
         if not runs:
             raise
         interrupted = True
-    return Comparison(starts, chosen, steps, runs, level=level, interrupted=interrupted, versions=_versions())
+    return Comparison(starts, chosen, steps, runs, level=level, interrupted=interrupted, versions=versions(MEASURING))
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:
@@ -161,7 +162,3 @@ class _Store:
         if self._path is not None:
             held = {"format": FORMAT, "settings": self._settings, "runs": [one.to_dict() for one in self._runs]}
             write_text(self._path, json.dumps(held, indent=1) + "\n")
-
-
-def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in ("initkit-core", "torch")}

@@ -21,9 +21,9 @@ def folder_writer(subject: Any, needs: Mapping[str, Any]) -> Callable[[Path], No
     for plugin in found.plugins:
         if "initkit_folder" not in plugin.hooks:
             continue
-        others = [module for name, module in found.manager.list_name_plugin() if name != plugin.name]
-        caller = found.manager.subset_hook_caller("initkit_folder", remove_plugins=others)
-        writer: Callable[[Path], None] | None = caller(model=unwrapped(subject), needs=needs)
+        writer: Callable[[Path], None] | None = found.ask(
+            plugin, "initkit_folder", model=unwrapped(subject), needs=needs
+        )
         if writer is not None:
             return writer
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import inspect as python_inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,12 +11,13 @@ import torch
 from initkit._apply import Recipes, made_recipes, tried
 from initkit._recipe import Recipe, needs_of
 from initkit.errors import NeedError, PluginError, did_you_mean, listed
-from initkit.inspection import Inspection, Skipped
+from initkit.inspection import MEASURING, Inspection, Skipped
 from initkit.jobs import Progress
 from initkit.offered import Need
 from initkit.plugins import registry
 from initkit.probes import Probe, Table, Verdict
 from initkit.probing.scene import NotMeasured, Scene
+from initkit.report import versions
 
 CORE = (
     Probe("signal", "initkit.probing.signal:signal", "Signal and gradient by depth, ranks, dead units."),
@@ -95,7 +95,7 @@ def _run(
     faults: dict[str, str],
     before: Inspection | None,
 ) -> Inspection:
-    found = Inspection(type(scene.model).__name__, scene.seed, _versions(), before=before)
+    found = Inspection(type(scene.model).__name__, scene.seed, versions(MEASURING), before=before)
     found.skipped += [Skipped(plugin, cause) for plugin, cause in faults.items()]
     for probe in chosen:
         name = probe.id if isinstance(probe, Probe) else getattr(probe, "__name__", "probe")
@@ -179,7 +179,3 @@ def _check_keywords(
         if name not in known:
             asks = listed(sorted(known)) or "nothing"
             raise NeedError(f"unknown keyword {name!r}{did_you_mean(name, known)}; probes and recipes ask for {asks}")
-
-
-def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in ("initkit-core", "torch")}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from initkit._apply import apply
 from initkit._guard import random_state
 from initkit._recipe import Recipe, needs_of
-from initkit.errors import InitError, OptionError, ProbeError
+from initkit.errors import InitError, OptionError, ProbeError, headline
 from initkit.jobs import Progress
 from initkit.probing.record import check_scalar
 from initkit.slots import trained_tensors
@@ -134,7 +134,7 @@ class Task:
         except (InitError, _Diverged):
             raise
         except Exception as error:
-            raise ProbeError(f"loss(model) fails at step {step}: {_headline(error)}") from error
+            raise ProbeError(f"loss(model) fails at step {step}: {headline(error)}") from error
         return check_scalar(value, "loss(model)")
 
     def _optimizer(self, model: nn.Module) -> tuple[torch.optim.Optimizer, Any]:
@@ -143,7 +143,7 @@ class Task:
         try:
             found = self.optimizer(model)
         except Exception as error:
-            raise ProbeError(f"optimizer(model) fails: {_headline(error)}") from error
+            raise ProbeError(f"optimizer(model) fails: {headline(error)}") from error
         optimizer, scheduler = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
         if not isinstance(optimizer, torch.optim.Optimizer):
             kind = type(optimizer).__name__
@@ -157,7 +157,7 @@ class Task:
             with torch.no_grad():
                 value = float(self.score(model))
         except Exception as error:
-            raise ProbeError(f"score(model) fails: {_headline(error)}; it must return a number") from error
+            raise ProbeError(f"score(model) fails: {headline(error)}; it must return a number") from error
         return value if math.isfinite(value) else None
 
 
@@ -184,10 +184,6 @@ def _takes_step(loss: Callable[..., Any]) -> bool:
         p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
     return len(required) == 2
-
-
-def _headline(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
 
 
 def starts_of(recipes: Sequence[Any], made: Callable[[Any], list[Recipe]]) -> list[Start]:

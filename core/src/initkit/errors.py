@@ -44,6 +44,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
+def headline(error: BaseException) -> str:
+    """Type and message of a stranger's error, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
+
+
 def listed(words: Iterable[str], most: int = 8) -> str:
     """Join words for a message, naming at most ``most`` of them and counting the rest."""
     items = list(words)

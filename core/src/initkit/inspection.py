@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from initkit.report import Report
 
 FORMAT = 1
+MEASURING = ("initkit-core", "torch")
+"""Distributions that measured numbers depend on."""
 
 
 class UnhealthyError(InitError, AssertionError):

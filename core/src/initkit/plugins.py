@@ -95,15 +95,23 @@ class Registry:
         for plugin in self.plugins:
             if "initkit_probes" not in plugin.hooks:
                 continue
-            others = [module for name, module in self.manager.list_name_plugin() if name != plugin.name]
             try:
-                for probe in self.manager.subset_hook_caller("initkit_probes", remove_plugins=others)()[0]:
+                for probe in self.ask(plugin, "initkit_probes")[0]:
                     if not isinstance(probe, Probe):
                         raise TypeError(f"it must return initkit.Probe objects, but holds {type(probe).__name__}")
                     found.append(replace(probe, plugin=plugin.name))
             except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
                 faults[plugin.name] = _cause("initkit_probes fails", error)
         return found, faults
+
+    def ask(self, plugin: Plugin, hook: str, **arguments: Any) -> Any:
+        """Call a hook of one plugin alone, so that a failing one does not stop the others.
+
+        Returns:
+            What pluggy gives: the result of a hook whose first result wins, else a list of results.
+        """
+        others = [module for name, module in self.manager.list_name_plugin() if name != plugin.name]
+        return self.manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
 
     def card_of(self, target: str) -> Card | None:
         """The card whose target is ``"module:Class"``, if an installed plugin has one."""

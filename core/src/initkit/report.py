@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -289,6 +289,6 @@ def described(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
-    """Versions that the bits may depend on."""
-    return {name: importlib.metadata.version(name) for name in ("initkit-core", "numpy", "torch")}
+def versions(names: Sequence[str] = ("initkit-core", "numpy", "torch")) -> dict[str, str]:
+    """Versions of distributions; by default of those that the bits may depend on."""
+    return {name: importlib.metadata.version(name) for name in names}

@@ -290,9 +290,8 @@ def _from_plugins(subject: Any) -> list[Slot] | None:
     for plugin in found.plugins:
         if "initkit_slots" not in plugin.hooks:
             continue
-        others = [module for name, module in found.manager.list_name_plugin() if name != plugin.name]
         try:
-            slots = found.manager.subset_hook_caller("initkit_slots", remove_plugins=others)(model=subject)
+            slots = found.ask(plugin, "initkit_slots", model=subject)
             if slots is None:
                 continue
             slots = list(slots)

@@ -11,7 +11,7 @@ from torch.func import functional_call
 
 from initkit._names import joined
 from initkit.probes import Table, Verdict
-from initkit.probing.inputs import output_of
+from initkit.probing.inputs import output_of, real
 from initkit.probing.scene import NotMeasured, Scene
 from initkit.slots import trained_tensors
 
@@ -57,7 +57,7 @@ def _with_constant(scene: Scene, value: float) -> Tensor:
     }
     with scene.undisturbed() as model:
         out = output_of(functional_call(model, state, inputs.args, dict(inputs.kwargs), tie_weights=False))
-    return (torch.view_as_real(out) if out.is_complex() else out).double().reshape(-1)
+    return real(out).double().reshape(-1)
 
 
 def _pattern(out: Tensor) -> Tensor:

@@ -83,6 +83,11 @@ class Inputs:
         return self.mapped(lambda t: t[start:stop] if t.ndim and len(t) == count else t)
 
 
+def real(tensor: Tensor) -> Tensor:
+    """A complex tensor as its components; any other as it is."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+
 def first_tensor(found: Any) -> Tensor | None:
     """The first floating or complex tensor of an output: itself, or within tuples, mappings and dataclasses."""
     if isinstance(found, Tensor):

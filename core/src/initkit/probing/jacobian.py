@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from initkit.probes import Table, Verdict
-from initkit.probing.inputs import Inputs, output_of
+from initkit.probing.inputs import Inputs, output_of, real
 from initkit.probing.scene import NotMeasured, Scene, signs
 
 EXACT_OUTPUTS = 64
@@ -93,7 +93,7 @@ def _estimated(scene: Scene, inputs: Inputs, signal: Tensor) -> tuple[float, flo
     with scene.undisturbed(grad=True) as model, sdpa_kernel(SDPBackend.MATH):
         x = signal.detach().clone().requires_grad_()
         out = output_of(scene.call(model, inputs.replaced(signal, x)))
-        out = (torch.view_as_real(out) if out.is_complex() else out).reshape(-1)
+        out = real(out).reshape(-1)
 
         def back(v: Tensor) -> Tensor:
             (found,) = torch.autograd.grad(out, x, v, retain_graph=True, allow_unused=True)

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from initkit.probes import Table, Verdict
+from initkit.probing.inputs import real
 from initkit.probing.samples import sample_count, sample_gradients, trained
 from initkit.probing.scene import NotMeasured, Scene
+from initkit.probing.spectra import entropy
 
 SAMPLES = 32
 _BUDGET = 1 << 28  # numbers held at once: samples times parameters
@@ -30,7 +32,7 @@ def kernel(scene: Scene) -> Iterator[Table | Verdict]:
         return
     seen = smallest > values.numel() * torch.finfo(torch.float32).eps * largest
     p = values / values.sum()
-    rank = float(torch.exp(-(p * torch.where(p > 0, p, 1).log()).sum()))
+    rank = float(entropy(p).exp())
     rows: list[dict[str, Any]] = [
         {"measure": f"tangent kernel ({len(matrix)} samples): trace", "value": float(values.sum())},
         {"measure": "tangent kernel: condition number", "value": largest / smallest if seen else None},
@@ -56,12 +58,12 @@ def tangent_kernel(scene: Scene, most: int) -> Tensor:
         raise NotMeasured(f"the gradients of four samples by {size:,} parameters take too much memory")
 
     def logits(row: Tensor, _: int) -> Tensor:
-        real = torch.view_as_real(row) if row.is_complex() else row
-        return real.sum() / math.sqrt(real.numel())
+        values = real(row)
+        return values.sum() / math.sqrt(values.numel())
 
     held = []
     for gradients in scene.progress(sample_gradients(scene, count, logits, weights), "tangent kernel", count):
         flat = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, weights, strict=True)]
-        held.append(torch.cat([(torch.view_as_real(g) if g.is_complex() else g).reshape(-1) for g in flat]))
+        held.append(torch.cat([real(g).reshape(-1) for g in flat]))
     rows = torch.stack(held)
     return (rows.double() @ rows.double().T) if size * count < _BUDGET // 8 else (rows @ rows.T).double()

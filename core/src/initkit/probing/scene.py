@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from initkit._guard import random_state, undisturbed
 from initkit._names import unwrapped
-from initkit.errors import InitError, NeedError, ProbeError, listed
+from initkit.errors import InitError, NeedError, ProbeError, headline, listed
 from initkit.jobs import Progress
-from initkit.probing.inputs import Inputs, output_of
+from initkit.probing.inputs import Inputs, output_of, real
 from initkit.probing.record import LayerRecord, Pass, check_scalar, record_pass
 from initkit.slots import Slots, slots_of
 from initkit.streams import Stream
@@ -98,7 +98,7 @@ class Scene:
             raise
         except Exception as error:
             raise ProbeError(
-                f"{type(self.model).__name__} fails in forward({inputs}): {_headline(error)}; nothing was changed"
+                f"{type(self.model).__name__} fails in forward({inputs}): {headline(error)}; nothing was changed"
             ) from error
 
     def undisturbed(self, *, train: bool = False, grad: bool = False) -> contextlib.AbstractContextManager[Any]:
@@ -125,8 +125,8 @@ class Scene:
 
             def direction() -> Tensor:
                 out = output_of(self.call(module, inputs))
-                real = torch.view_as_real(out) if out.is_complex() else out
-                return (real * signs(self.stream("direction"), real)).sum()
+                values = real(out)
+                return (values * signs(self.stream("direction"), values)).sum()
 
             return record_pass(module, direction, differentiates_loss=False)
 
@@ -151,8 +151,7 @@ class Scene:
             out = output_of(self.call(model, inputs.replaced(signal, x)))
             if out.ndim == 0 or x.ndim == 0 or len(out) != len(x):
                 raise NotMeasured(f"the output {tuple(out.shape)} has not one row for each row of {tuple(x.shape)}")
-            first = torch.view_as_real(out[0]) if out.is_complex() else out[0]
-            (found,) = torch.autograd.grad(first.sum(), x, allow_unused=True)
+            (found,) = torch.autograd.grad(real(out[0]).sum(), x, allow_unused=True)
         return found is not None and len(found) > 1 and bool(found[1:].abs().max() > 0)
 
     def _company_matters(self, inputs: Inputs) -> bool:
@@ -180,7 +179,7 @@ class Scene:
         except InitError:
             raise
         except Exception as error:
-            raise ProbeError(f"loss(model) fails: {_headline(error)}; nothing was changed") from error
+            raise ProbeError(f"loss(model) fails: {headline(error)}; nothing was changed") from error
 
     def losses(self, out: Tensor) -> Tensor:
         """One loss a sample against ``targets``: cross-entropy where they are whole numbers, else squared error.
@@ -197,7 +196,7 @@ class Scene:
             return (out - y[: len(out)].to(out.dtype).reshape(out.shape)).square().reshape(len(out), -1).mean(1)
         except (RuntimeError, ValueError, IndexError) as error:
             raise NeedError(
-                f"targets {tuple(y.shape)} do not fit the model's output {tuple(out.shape)}: {_headline(error)}"
+                f"targets {tuple(y.shape)} do not fit the model's output {tuple(out.shape)}: {headline(error)}"
             ) from error
 
     def stream(self, tag: str) -> Stream:
@@ -222,7 +221,3 @@ def _check_values(slots: Slots) -> None:
             f"{listed(hollow)} hold no values yet (meta device, or a layer that waits for its first input); "
             "apply a recipe or run the model once first"
         )
-
-
-def _headline(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"

@@ -23,6 +23,11 @@ class Ranks:
     participation: float
 
 
+def entropy(p: Tensor) -> Tensor:
+    """-Σ p ln p of a distribution, in nats."""
+    return -(p * torch.where(p > 0, p, 1).log()).sum()
+
+
 def ranks(matrix: Tensor) -> Ranks:
     """The effective ranks of a matrix, (rows, columns), not centred; computed in float64."""
     matrix = matrix.detach()
@@ -31,6 +36,5 @@ def ranks(matrix: Tensor) -> Ranks:
         return Ranks(0.0, 0.0, 0.0)
     s = s / s[0]
     p = s / s.sum()
-    entropy = -(p * torch.where(p > 0, p, 1).log()).sum()
     squares = s.square()
-    return Ranks(float(entropy.exp()), float(squares.sum()), float(squares.sum() ** 2 / squares.square().sum()))
+    return Ranks(float(entropy(p).exp()), float(squares.sum()), float(squares.sum() ** 2 / squares.square().sum()))
