@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         PlanError,
         PluginError,
         ProbeError,
+        RankError,
     )
     from initkit.hookspec import hookimpl
     from initkit.inspection import Inspection, UnhealthyError
@@ -104,6 +105,7 @@ _HOMES = {
         "PlanError",
         "PluginError",
         "ProbeError",
+        "RankError",
     ),
     "initkit.hookspec": ("hookimpl",),
     "initkit.inspection": ("Inspection", "UnhealthyError"),
@@ -166,6 +168,7 @@ __all__ = [  # noqa: RUF022
     "PluginError",
     "Probe",
     "ProbeError",
+    "RankError",
     "Recipe",
     "Recommendation",
     "Report",

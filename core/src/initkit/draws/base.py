@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 if TYPE_CHECKING:
+    from initkit.draws.region import Region
     from initkit.streams import Stream
 
 Shape = Sequence[int]
@@ -46,6 +47,22 @@ class Draw(ABC):
             current: the present value, for draws with ``reads_current``.
             device: where a heavy draw (a QR decomposition) may work; None is the CPU.
         """
+
+    def sample_region(
+        self, region: Region, dtype: torch.dtype, stream: Stream, *, current: torch.Tensor | None = None
+    ) -> torch.Tensor | None:
+        """Return a part of the tensor that :meth:`sample` would return, same bits, without making the rest.
+
+        Args:
+            region: the part.
+            dtype: of the tensor.
+            stream: as of :meth:`sample`.
+            current: the part's present value, for draws with ``reads_current``.
+
+        Returns:
+            A tensor of the part's shape; None for a draw that only makes whole tensors.
+        """
+        return None
 
     @abstractmethod
     def describe(self) -> str:
@@ -107,8 +124,16 @@ class Using(Draw):
         device: torch.device | None = None,
     ) -> torch.Tensor:
         """Sample with the other tensor's stream, same seed."""
-        other = type(stream)(stream.seed, self.name)
-        return self.draw.sample(shape, dtype, other, current=current, device=device)
+        return self.draw.sample(shape, dtype, self._other(stream), current=current, device=device)
+
+    def sample_region(
+        self, region: Region, dtype: torch.dtype, stream: Stream, *, current: torch.Tensor | None = None
+    ) -> torch.Tensor | None:
+        """As the inner draw, with the other tensor's stream."""
+        return self.draw.sample_region(region, dtype, self._other(stream), current=current)
+
+    def _other(self, stream: Stream) -> Stream:
+        return type(stream)(stream.seed, self.name)
 
     def describe(self) -> str:
         """Name the draw and whose numbers it uses."""

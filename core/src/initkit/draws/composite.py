@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from initkit.draws.base import Draw, Lookup, Shape
@@ -13,6 +14,7 @@ from initkit.draws.fixed import FromJob
 from initkit.draws.scaled import Elementwise
 
 if TYPE_CHECKING:
+    from initkit.draws.region import Region
     from initkit.streams import Stream
 
 Index = int | slice | tuple[int | slice, ...]
@@ -126,6 +128,23 @@ class Blocks(Draw):
             before = None if current is None else current[index]
             values = draw.sample(tuple(block.shape), dtype, stream.sub(str(i)), current=before, device=device)
             out[index] = values.to(out.device)
+        return out
+
+    def sample_region(
+        self, region: Region, dtype: torch.dtype, stream: Stream, *, current: torch.Tensor | None = None
+    ) -> torch.Tensor | None:
+        """Return a part, where each block's draw can make its part."""
+        if current is None and not self.whole(region.shape):
+            return None
+        out = torch.empty(region.sizes, dtype=dtype) if current is None else current.detach().to("cpu", copy=True)
+        for i, (index, draw) in enumerate(self.blocks):
+            inside, places = region.within(index if isinstance(index, tuple) else (index,))
+            grid = tuple(torch.from_numpy(place) for place in np.ix_(*places))
+            before = None if current is None else out[grid].reshape(inside.sizes)
+            values = draw.sample_region(inside, dtype, stream.sub(str(i)), current=before)
+            if values is None:
+                return None
+            out[grid] = values.reshape(tuple(len(place) for place in places))
         return out
 
     def whole(self, shape: Shape) -> bool:

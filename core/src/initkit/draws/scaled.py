@@ -19,6 +19,9 @@ from initkit._normal import normal_quantile
 from initkit.draws.base import Block, Draw, Shape, number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from initkit.draws.region import Region
     from initkit.streams import Stream
 
 Scale = float | torch.Tensor
@@ -54,9 +57,25 @@ class Elementwise(Draw):
 
         A process that holds a part of a tensor generates just that part, with the same bits.
         """
+        return self.sample_runs(shape, dtype, stream, [(start, count)])
+
+    def sample_region(
+        self, region: Region, dtype: torch.dtype, stream: Stream, *, current: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return a part of the tensor."""
+        starts, counts = region.runs
+        runs = list(zip(starts.tolist(), counts.tolist(), strict=True))
+        return self.sample_runs(region.shape, dtype, stream, runs).reshape(region.sizes)
+
+    def sample_runs(
+        self, shape: Shape, dtype: torch.dtype, stream: Stream, runs: Sequence[tuple[int, int]]
+    ) -> torch.Tensor:
+        """Return the elements at runs (first linear index, count) of a tensor of ``shape``, as a vector."""
+        count = sum(length for _, length in runs)
         if dtype.is_complex:
             real = torch.float64 if dtype == torch.complex128 else torch.float32
-            parts = _ComplexParts(self).sample_run((*shape, 2), real, stream, 2 * start, 2 * count)
+            twice = [(2 * start, 2 * length) for start, length in runs]
+            parts = _ComplexParts(self).sample_runs((*shape, 2), real, stream, twice)
             return torch.view_as_complex(parts.reshape(count, 2)).to(dtype)
         held = _FILLED_DIRECTLY.get(dtype, torch.float32)
         out = torch.empty(count, dtype=held)
@@ -65,7 +84,7 @@ class Elementwise(Draw):
         def transform(block: Block, first: int) -> None:
             self.shape_block(block, {name: scale.at(first, len(block)) for name, scale in spread.items()})
 
-        streams.fill(out.numpy(), stream, start, transform, kind=self.kind)
+        streams.fill_runs(out.numpy(), stream, runs, transform, self.kind)
         return out if held == dtype else out.to(dtype)
 
     def problem(self, shape: Shape, dtype: torch.dtype) -> str | None:
