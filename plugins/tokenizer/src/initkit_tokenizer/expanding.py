@@ -19,6 +19,20 @@ from initkit import Draw, FileError, JobContext, PlanError, Recipe, Report, Set
 from initkit._apply import made_recipes
 from initkit.jobs import Progress
 from initkit.report import described
+from initkit.shards import (
+    INDEX,
+    FileLayout,
+    FileRows,
+    FileWriter,
+    Shard,
+    Stored,
+    TensorSpec,
+    bytes_of,
+    check_room,
+    passed_on,
+    shards_of,
+    staged,
+)
 from initkit.slots import slots_of
 from initkit.streams import Stream, stream_key
 from initkit_tokenizer.base import PairRecipe, RowRecipe, padding_of, sets_of
@@ -27,15 +41,11 @@ from initkit_tokenizer.model_tensors import VocabTensor, VocabTensors
 from initkit_tokenizer.reporting import remarks_of, row_counts, say
 from initkit_tokenizer.row_blocks import RowBlocks, check_streams
 from initkit_tokenizer.saving import REPORT, write_tokenizer
-from initkit_tokenizer.shards import INDEX, FileRows, Shard, Stored, bytes_of, passed_on, shards_of
-from initkit_tokenizer.staging import staged
 from initkit_tokenizer.task import RowTask
 
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".onnx", ".ckpt", ".index.json", ".ot")
 _TOKENIZER = ("tokenizer", "special_tokens_map", "added_tokens", "vocab", "merges", "chat_template", "spiece",
               "sentencepiece", "source.spm", "target.spm")  # fmt: skip
-_SPARE = 16 << 20
-"""Bytes of room on the disk beyond the shards: configurations, tokenizer, report."""
 
 
 def expand_checkpoint(
@@ -114,8 +124,10 @@ def expand_checkpoint(
                 made[name] = RowBlocks(task, maker)
             with staged(target, force=force) as new:
                 new.mkdir()
-                _check_room(new, shards, shapes)
-                total = _write_shards(new, shards, shapes, made, progress)
+                files = _laid_out(shards, shapes)
+                total = sum(file.size for file in files)
+                check_room(new, total)
+                _write_shards(new, shards, files, made, progress)
                 for name, blocks in made.items():
                     task = blocks.task
                     task.fallbacks = blocks.fallbacks
@@ -183,6 +195,9 @@ def _places(
         if not names:
             raise PlanError(f"{tensor.name}: the model has it, the files of the folder do not")
         for name in names:
+            if not held[name].known or not held[name].dtype.is_floating_point or held[name].dtype.itemsize < 2:
+                raise FileError(f"{name} has the type {held[name].code}; the vocabulary of a quantised model cannot be "
+                                f"changed: take the model from before that")  # fmt: skip
             if held[name].shape != tensor.shape:
                 raise PlanError(f"{name} has the shape {held[name].shape} in {held[name].file.name}, "
                                 f"config.json says {tensor.shape}")  # fmt: skip
@@ -190,37 +205,35 @@ def _places(
     return found
 
 
-def _check_room(new: Path, shards: list[Shard], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    wanted = sum(len(text) + size for text, size in (shard.header(dict(shapes)) for shard in shards)) + _SPARE
-    free = shutil.disk_usage(new).free
-    if free < wanted:
-        raise FileError(f"the disk has {free / 1e9:.2f} GB free, the new folder needs {wanted / 1e9:.2f} GB")
+def _laid_out(shards: Sequence[Shard], shapes: Mapping[str, tuple[int, ...]]) -> list[FileLayout]:
+    """The files with the new shapes."""
+    return [
+        FileLayout(
+            shard.file.name,
+            tuple(
+                TensorSpec.of(one.name, one.dtype, shapes[one.name]) if one.name in shapes else one
+                for one in shard.tensors
+            ),
+        )
+        for shard in shards
+    ]
 
 
 def _write_shards(
     new: Path,
-    shards: list[Shard],
-    shapes: Mapping[str, tuple[int, ...]],
+    shards: Sequence[Shard],
+    files: Sequence[FileLayout],
     made: Mapping[str, RowBlocks],
     progress: Progress | None,
-) -> int:
-    """Write all shards; returns how many bytes of tensors they hold."""
-    work = [(shard, one) for shard in shards for one in shard.tensors]
+) -> None:
+    work = [one for shard in shards for one in shard.tensors]
     seen = iter(work if progress is None else progress(work, "tensors written", len(work)))
-    total = 0
-    for shard in shards:
-        header, size = shard.header(dict(shapes))
-        total += size
-        with shard.file.open("rb") as source, (new / shard.file.name).open("xb") as out:
-            out.write(header)
+    for shard, file in zip(shards, files, strict=True):
+        with shard.file.open("rb") as source, FileWriter(new / file.name, file, shard.metadata) as out:
             for _ in shard.tensors:
-                _, stored = next(seen)
+                stored = next(seen)
                 blocks = made.get(stored.name)
-                for piece in passed_on(source, stored) if blocks is None else _pieces(blocks):
-                    out.write(piece)
-            out.flush()
-            os.fsync(out.fileno())
-    return total
+                out.write(stored.name, passed_on(source, stored) if blocks is None else _pieces(blocks))
 
 
 def _pieces(blocks: RowBlocks) -> Iterator[memoryview]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from initkit import PlanError
-from initkit_tokenizer.shards import bytes_of
+from initkit.shards import bytes_of
 from initkit_tokenizer.task import RowTask
 
 if TYPE_CHECKING:
