@@ -19,7 +19,7 @@ from initkit.jobs import JobContext, Progress
 from initkit.ranks.group import Ranks
 from initkit.ranks.run import in_words, local_part, measured
 from initkit.report import Entry, Report, dtype_name
-from initkit.slots import Slots
+from initkit.slots import Slot, Slots
 from initkit.streams import Stream
 
 
@@ -52,7 +52,7 @@ class Commit:
 
     def write(self, section: Section) -> None:
         """Run the section's jobs and write its items, in order."""
-        writer = _SectionWriter(self, section)
+        writer = self.writer(section)
         items = list(section.items)
         for item in items if self.progress is None else self.progress(items, section.recipe.id, len(items)):
             if isinstance(item, Fill):
@@ -65,6 +65,10 @@ class Commit:
                 writer.output(item)
             else:
                 writer.run(item)
+
+    def writer(self, section: Section) -> SectionWriter:
+        """What writes one recipe's items."""
+        return SectionWriter(self, section)
 
     def finish(self) -> None:
         """Enter what jobs wrote and no later fill replaced, and close the report."""
@@ -90,7 +94,7 @@ class Commit:
         self.report.sets.append(item)
 
 
-class _SectionWriter:
+class SectionWriter:
     """The writing of one recipe's items; holds the results of its jobs."""
 
     def __init__(self, commit: Commit, section: Section) -> None:
@@ -98,7 +102,7 @@ class _SectionWriter:
         self._results: dict[str, Mapping[str, torch.Tensor]] = {}
 
     def run(self, job: Job) -> None:
-        context = JobContext(self._commit, self._recipe, job)
+        context = self.context(job)
         where = f"recipe {self._recipe.id}, job {job.name!r}"
         # Libraries that draw from global random state inside a job are fed from the job's own stream.
         with self._commit.ranks.together(where), random_state(context.stream("global").integer_seed()):
@@ -107,15 +111,26 @@ class _SectionWriter:
             raise CommitError(f"{where}: it must return tensors by key")
         self._results[job.name] = results
 
+    def context(self, job: Job) -> JobContext:
+        """What a job is given."""
+        return JobContext(self._commit, self._recipe, job)
+
+    def kept(self, slot: Slot, draw: Draw) -> bool:
+        """Whether a job whose result the draw uses has decided that the tensor stays as it is."""
+        job, why = self._commit.kept_by_jobs.get(slot.name, (None, ""))
+        if job is None or job not in draw.jobs():
+            return False
+        self._commit.report.reasons.setdefault(slot.name, why)
+        return True
+
     def fill(self, fill: Fill) -> None:
+        """Write a tensor."""
         commit, slot = self._commit, self._commit.slots[fill.name]
-        job, why_kept = commit.kept_by_jobs.get(slot.name, (None, ""))
-        if job is not None and job in fill.draw.jobs():
-            commit.report.reasons.setdefault(slot.name, why_kept)
+        if self.kept(slot, fill.draw):
             return
         shape = fill.resize or fill.shape or slot.shape
         where = f"recipe {self._recipe.id}, {slot.name} {tuple(shape)}"
-        draw = self._ready(fill.draw, shape, slot.dtype, where)
+        draw = self.ready(fill.draw, shape, slot.dtype, where)
         value = slot.sample(draw, tuple(shape), self._stream(slot.name), commit.device)
         _check_sample(value, shape, slot.dtype, f"{where}: {fill.draw.describe()}")
         before = tuple(slot.shape)
@@ -129,7 +144,7 @@ class _SectionWriter:
         if output.name in report.outputs:
             raise CommitError(f"{where}: an earlier recipe of this run has made an output of that name")
         shape = None if output.shape is None else tuple(output.shape)
-        draw = self._ready(output.draw, shape, output.dtype, where)
+        draw = self.ready(output.draw, shape, output.dtype, where)
         if shape is None:
             shape = tuple(draw.tensor.shape)  # type: ignore[attr-defined]
         value = draw.sample(shape, output.dtype, self._stream(f"outputs/{output.name}"), device=self._commit.device)
@@ -145,7 +160,7 @@ class _SectionWriter:
             statistics=statistics(value),
         )
 
-    def _ready(self, draw: Draw, shape: Sequence[int] | None, dtype: torch.dtype, where: str) -> Draw:
+    def ready(self, draw: Draw, shape: Sequence[int] | None, dtype: torch.dtype, where: str) -> Draw:
         """The draw with jobs' results put in; those are checked now that they are known."""
         ready = draw.resolve(lambda job, key: self._result(job, key, where))
         if ready is not draw and shape is not None:
