@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from initkit._apply import Recipes, _check_needs, _check_seed, _device, _globs, made_recipes
-from initkit._attributes import attribute_owner
+from initkit._attributes import attribute_owner, set_attribute
 from initkit._check import Narrowing, checked_items
 from initkit._files import write_text
 from initkit._guard import random_state
@@ -86,7 +86,7 @@ def rewrite(
         if run.checkpoint.surplus:
             names = run.checkpoint.surplus
             report.notes.add("passed on, though the model has no such tensors", [{"tensor": name} for name in names])
-        with staged(target, force=force) as place:
+        with staged(target, force=force, file=not old.is_dir()) as place:
             _write(run, place, slots, sections, StoredCommit(slots, report, journal, where, progress, Ranks()))
     if not old.is_dir():
         write_text(new.with_suffix(".report.json"), report.to_json())
@@ -193,11 +193,7 @@ def _follow(section: Section, slots: Slots, journal: Journal) -> None:
             journal.write(slot.snapshot, lambda slot=slot, shape=shape: slot.follow(shape))  # type: ignore[misc]
         elif isinstance(item, Set):
             owner, name = attribute_owner(slots.subject, item.path, "set")
-            before = getattr(owner, name)
-            journal.write(
-                lambda owner=owner, name=name, before=before: lambda: setattr(owner, name, before),  # type: ignore[misc]
-                lambda owner=owner, name=name, value=item.value: setattr(owner, name, value),  # type: ignore[misc]
-            )
+            set_attribute(journal, owner, name, item.value)
 
 
 def _write(run: _Run, place: Path, slots: Slots, sections: list[Section], commit: StoredCommit) -> None:
@@ -253,7 +249,7 @@ def _specs(
 def _provenance(
     checkpoint: Checkpoint, report: Report, slots: Slots, specs: Mapping[str, TensorSpec]
 ) -> dict[str, Any]:
-    """What the new files say of themselves; attributes and shapes of earlier runs still hold."""
+    """What the new files say of themselves; attributes, shapes and notes of earlier runs still hold."""
     earlier = checkpoint.provenance
     found: dict[str, Any] = {"format": FORMAT, **report.provenance()}
     found["set"] = list({item["path"]: item for item in (*earlier.get("set", ()), *found["set"])}.values())
@@ -267,6 +263,9 @@ def _provenance(
         if slot.saved and (slot.places or first in specs):
             aliases.update((name, first) for name in (slot.name, *slot.aliases) if name not in slot.names)
     found["resized"], found["aliases"] = sorted(resized), aliases
+    notes = {**earlier.get("notes", {}), **found.get("notes", {})}
+    if notes:
+        found["notes"] = notes
     if "recipes" in earlier:
         run = {key: earlier[key] for key in ("recipes", "seed", "versions") if key in earlier}
         found["before"] = [*earlier.get("before", ()), run]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from initkit._attributes import attribute_owner
+from initkit._attributes import attribute_owner, set_attribute
 from initkit._journal import Journal
 from initkit._load import opened
 from initkit._matching import owners
@@ -104,11 +104,7 @@ class Checkpoint:
             try:
                 for item in self.provenance.get("set", ()):
                     owner, name = attribute_owner(self.model, item["path"], str(self.path))
-                    before = getattr(owner, name)
-                    journal.write(
-                        lambda owner=owner, name=name, before=before: lambda: setattr(owner, name, before),  # type: ignore[misc]
-                        lambda owner=owner, name=name, item=item: setattr(owner, name, item["value"]),  # type: ignore[misc]
-                    )
+                    set_attribute(journal, owner, name, item["value"])
                 slots = self._slots()
                 for slot in slots.values():
                     assert isinstance(slot, StoredSlot)
