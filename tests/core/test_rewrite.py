@@ -590,3 +590,64 @@ def test_interrupted_and_killed_in_the_middle(tmp_path: Path) -> None:
     assert process.communicate(timeout=60)[1] == ""
     assert sorted(file.name for file in tmp_path.iterdir()) == ["new", "old"]
     assert state(tmp_path / "old") == before
+
+
+LIMITED = textwrap.dedent(
+    """
+    import json, resource, sys
+    from dataclasses import dataclass
+    from pathlib import Path
+    import torch
+    from torch import nn
+    import initkit
+    from initkit import Fill, Normal, Recipe, Rows
+
+    @dataclass(frozen=True)
+    class Some(Recipe):
+        "A few tensors, one of them with more rows."
+        def plan(self, model):
+            yield Fill("0.weight", Normal(0.02), why="element by element")
+            rows = len(model[1].weight)
+            draw = Rows([*range(rows), *[-1] * 100], Normal(1.0))
+            yield Fill("1.weight", draw, why="grown", resize=(rows + 100, 1024))
+
+    def build(width):
+        with torch.device("meta"):
+            return nn.Sequential(*[nn.Linear(1024, width, bias=False) for _ in range(8)])
+
+    def status(key):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(key))
+
+    folder = Path(sys.argv[1])
+    initkit.rewrite(folder / "small", folder / "small, new", Some(), model=build(64))
+    resource.setrlimit(resource.RLIMIT_AS, (status("VmSize") + (24 << 20),) * 2)
+    before = status("VmHWM")
+    try:
+        torch.ones(16 << 20)
+        fits = True
+    except RuntimeError:
+        fits = False
+    initkit.rewrite(folder / "large", folder / "large, new", Some(), model=build(2048))
+    print(json.dumps({"the whole fits": fits, "beyond": status("VmHWM") - before}))
+    """
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_a_checkpoint_larger_than_the_memory_that_it_may_have(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    for name, width in (("small", 64), ("large", 2048)):
+        model = nn.Sequential(*[nn.Linear(1024, width, bias=False) for _ in range(8)])
+        initkit.save(model, tmp_path / name, max_shard_size="20MiB")
+    assert StoredTensors.of(tmp_path / "large").size == 64 << 20
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    assert not found["the whole fits"]
+    assert found["beyond"] < 24 << 20
+    written = tensors_of(tmp_path / "large, new")
+    assert torch.equal(written["7.weight"], model[7].weight)
+    assert torch.equal(written["1.weight"][:2048], model[1].weight)
+    assert written["1.weight"].shape == (2148, 1024)
