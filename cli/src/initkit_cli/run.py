@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from initkit_cli import tables
+from initkit_cli import rewriting, tables
 from initkit_cli.channel import Channel
 from initkit_cli.failures import Interrupted
 from initkit_cli.looks import Looks, askers
@@ -26,6 +26,7 @@ class ApplyRequest(Request):
     exclude: Sequence[str] = ()
     dry_run: bool = False
     output: str | None = None
+    checkpoint: str | None = None
     page: str | None = None
     force: bool = False
 
@@ -36,6 +37,9 @@ def run(request: ApplyRequest, channel: Channel) -> None:
     Raises:
         UsageError, InitError, UserCodeError, Interrupted: nothing was written.
     """
+    if request.checkpoint is not None:
+        rewriting.run(request, channel)
+        return
     words = Words(request, channel, also=askers() if request.page is not None else ())
     outputs = Outputs.of(request.output, words.target.stem, request.page)
     if not request.dry_run:

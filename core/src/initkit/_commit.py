@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from initkit._attributes import attribute_owner
+from initkit._attributes import attribute_owner, set_attribute
 from initkit._guard import random_state
-from initkit._journal import Journal, Undo
+from initkit._journal import Journal
 from initkit._plan import Section
 from initkit._recipe import Recipe
 from initkit._stats import statistics
@@ -19,7 +19,7 @@ from initkit.jobs import JobContext, Progress
 from initkit.ranks.group import Ranks
 from initkit.ranks.run import in_words, local_part, measured
 from initkit.report import Entry, Report, dtype_name
-from initkit.slots import Slots
+from initkit.slots import Slot, Slots
 from initkit.streams import Stream
 
 
@@ -52,7 +52,7 @@ class Commit:
 
     def write(self, section: Section) -> None:
         """Run the section's jobs and write its items, in order."""
-        writer = _SectionWriter(self, section)
+        writer = self.writer(section)
         items = list(section.items)
         for item in items if self.progress is None else self.progress(items, section.recipe.id, len(items)):
             if isinstance(item, Fill):
@@ -66,6 +66,10 @@ class Commit:
             else:
                 writer.run(item)
 
+    def writer(self, section: Section) -> SectionWriter:
+        """What writes one recipe's items."""
+        return SectionWriter(self, section)
+
     def finish(self) -> None:
         """Enter what jobs wrote and no later fill replaced, and close the report."""
         for name, (recipe, job) in self.written_by_jobs.items():
@@ -77,20 +81,11 @@ class Commit:
 
     def _set(self, item: Set) -> None:
         owner, name = attribute_owner(self.slots.subject, item.path, "set")
-
-        def snapshot() -> Undo:
-            # An attribute may live in the class: then undoing means to remove the instance's own.
-            own = vars(owner) if hasattr(owner, "__dict__") else {}
-            if name not in own and not isinstance(getattr(type(owner), name, None), property):
-                return lambda: delattr(owner, name)
-            before = getattr(owner, name)
-            return lambda: setattr(owner, name, before)
-
-        self.journal.write(snapshot, lambda: setattr(owner, name, item.value))
+        set_attribute(self.journal, owner, name, item.value)
         self.report.sets.append(item)
 
 
-class _SectionWriter:
+class SectionWriter:
     """The writing of one recipe's items; holds the results of its jobs."""
 
     def __init__(self, commit: Commit, section: Section) -> None:
@@ -98,7 +93,7 @@ class _SectionWriter:
         self._results: dict[str, Mapping[str, torch.Tensor]] = {}
 
     def run(self, job: Job) -> None:
-        context = JobContext(self._commit, self._recipe, job)
+        context = self.context(job)
         where = f"recipe {self._recipe.id}, job {job.name!r}"
         # Libraries that draw from global random state inside a job are fed from the job's own stream.
         with self._commit.ranks.together(where), random_state(context.stream("global").integer_seed()):
@@ -107,15 +102,26 @@ class _SectionWriter:
             raise CommitError(f"{where}: it must return tensors by key")
         self._results[job.name] = results
 
+    def context(self, job: Job) -> JobContext:
+        """What a job is given."""
+        return JobContext(self._commit, self._recipe, job)
+
+    def kept(self, slot: Slot, draw: Draw) -> bool:
+        """Whether a job whose result the draw uses has decided that the tensor stays as it is."""
+        job, why = self._commit.kept_by_jobs.get(slot.name, (None, ""))
+        if job is None or job not in draw.jobs():
+            return False
+        self._commit.report.reasons.setdefault(slot.name, why)
+        return True
+
     def fill(self, fill: Fill) -> None:
+        """Write a tensor."""
         commit, slot = self._commit, self._commit.slots[fill.name]
-        job, why_kept = commit.kept_by_jobs.get(slot.name, (None, ""))
-        if job is not None and job in fill.draw.jobs():
-            commit.report.reasons.setdefault(slot.name, why_kept)
+        if self.kept(slot, fill.draw):
             return
         shape = fill.resize or fill.shape or slot.shape
         where = f"recipe {self._recipe.id}, {slot.name} {tuple(shape)}"
-        draw = self._ready(fill.draw, shape, slot.dtype, where)
+        draw = self.ready(fill.draw, shape, slot.dtype, where)
         value = slot.sample(draw, tuple(shape), self._stream(slot.name), commit.device)
         _check_sample(value, shape, slot.dtype, f"{where}: {fill.draw.describe()}")
         before = tuple(slot.shape)
@@ -129,7 +135,7 @@ class _SectionWriter:
         if output.name in report.outputs:
             raise CommitError(f"{where}: an earlier recipe of this run has made an output of that name")
         shape = None if output.shape is None else tuple(output.shape)
-        draw = self._ready(output.draw, shape, output.dtype, where)
+        draw = self.ready(output.draw, shape, output.dtype, where)
         if shape is None:
             shape = tuple(draw.tensor.shape)  # type: ignore[attr-defined]
         value = draw.sample(shape, output.dtype, self._stream(f"outputs/{output.name}"), device=self._commit.device)
@@ -145,7 +151,7 @@ class _SectionWriter:
             statistics=statistics(value),
         )
 
-    def _ready(self, draw: Draw, shape: Sequence[int] | None, dtype: torch.dtype, where: str) -> Draw:
+    def ready(self, draw: Draw, shape: Sequence[int] | None, dtype: torch.dtype, where: str) -> Draw:
         """The draw with jobs' results put in; those are checked now that they are known."""
         ready = draw.resolve(lambda job, key: self._result(job, key, where))
         if ready is not draw and shape is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from initkit._attributes import attribute_owner
+from initkit._attributes import attribute_owner, set_attribute
 from initkit._journal import Journal
 from initkit._matching import owners
 from initkit._names import unwrapped
@@ -62,11 +62,7 @@ def load(model: Any, path: str | os.PathLike[str]) -> Loaded:
                 value = one.read().to(slot.dtype)
                 journal.write(slot.snapshot, lambda slot=slot, value=value: slot.write(value))  # type: ignore[misc]
             for owner, name, new in sets:
-                before = getattr(owner, name)
-                journal.write(
-                    lambda owner=owner, name=name, before=before: lambda: setattr(owner, name, before),  # type: ignore[misc]
-                    lambda owner=owner, name=name, new=new: setattr(owner, name, new),  # type: ignore[misc]
-                )
+                set_attribute(journal, owner, name, new)
         except BaseException:
             journal.rollback()
             raise

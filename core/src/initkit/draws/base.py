@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from initkit.draws.region import Region, blocks_of
+
 if TYPE_CHECKING:
-    from initkit.draws.region import Region
     from initkit.streams import Stream
 
 Shape = Sequence[int]
+PIECE = 1 << 20
+"""Elements of a tensor that is made part by part, made at once."""
 Block = npt.NDArray[np.float64]
 Lookup = Callable[[Any, str], torch.Tensor]
 
@@ -63,6 +67,39 @@ class Draw(ABC):
             A tensor of the part's shape; None for a draw that only makes whole tensors.
         """
         return None
+
+    def pieces(
+        self,
+        shape: Shape,
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: Any = None,
+        device: torch.device | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """Yield the tensor of :meth:`sample` in consecutive parts, without making it whole where that can be helped.
+
+        Args:
+            shape: of the tensor.
+            dtype: of the tensor.
+            stream: as of :meth:`sample`.
+            current: the present value, for draws with ``reads_current``; or what gives its rows by index.
+            device: as of :meth:`sample`.
+
+        Yields:
+            Tensors whose elements follow one another as those of the whole do.
+        """
+        done = 0
+        for region in blocks_of(shape, PIECE):
+            before = None if current is None else current[slice(*region.spans[0][0])].reshape(region.sizes)
+            part = self.sample_region(region, dtype, stream, current=before)
+            if part is None:
+                break
+            done += region.count
+            yield part
+        if done < math.prod(shape) or not shape:
+            whole = None if current is None else current[:].reshape(tuple(current.shape))
+            yield self.sample(shape, dtype, stream, current=whole, device=device).reshape(-1)[done:]
 
     @abstractmethod
     def describe(self) -> str:
@@ -131,6 +168,18 @@ class Using(Draw):
     ) -> torch.Tensor | None:
         """As the inner draw, with the other tensor's stream."""
         return self.draw.sample_region(region, dtype, self._other(stream), current=current)
+
+    def pieces(
+        self,
+        shape: Shape,
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: Any = None,
+        device: torch.device | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """As the inner draw, with the other tensor's stream."""
+        return self.draw.pieces(shape, dtype, self._other(stream), current=current, device=device)
 
     def _other(self, stream: Stream) -> Stream:
         return type(stream)(stream.seed, self.name)

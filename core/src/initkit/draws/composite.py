@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from initkit.draws.base import Draw, Lookup, Shape
+from initkit.draws.base import PIECE, Draw, Lookup, Shape
 from initkit.draws.fixed import FromJob
 from initkit.draws.scaled import Elementwise
 
@@ -61,6 +61,44 @@ class Rows(Draw):
             fresh = self.new.sample((len(places), *shape[1:]), dtype, stream, device=device)
             out[~kept] = fresh.to(out.device)
         return out
+
+    def pieces(
+        self,
+        shape: Shape,
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: Any = None,
+        device: torch.device | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """Yield blocks of rows, each copied and made when its turn comes."""
+        if current is None:
+            raise RuntimeError("Rows.pieces needs the present tensor")
+        inner = tuple(shape[1:])
+        fresh, made = torch.cumsum(self.copy < 0, 0), self._made(shape, dtype, stream, device)
+        step = max(1, PIECE // max(1, math.prod(inner)))
+        for start in range(0, len(self.copy), step):
+            copy = self.copy[start : start + step]
+            out = torch.empty((len(copy), *inner), dtype=dtype)
+            kept = copy >= 0
+            if bool(kept.any()):
+                out[kept] = current[copy[kept]].reshape(-1, *inner).to(dtype)
+            places = torch.nonzero(~kept).flatten()
+            if len(places):
+                out[~kept] = made((places + start).tolist(), int(fresh[start + places[0]]) - 1).reshape(-1, *inner)
+            yield out
+
+    def _made(
+        self, shape: Shape, dtype: torch.dtype, stream: Stream, device: torch.device | None
+    ) -> Callable[[list[int], int], torch.Tensor]:
+        """What gives the rows at ascending places, the first of which is the n-th of all new ones."""
+        width = math.prod(shape[1:])
+        new = self.new
+        if isinstance(new, Elementwise):
+            return lambda places, _: new.sample_runs(shape, dtype, stream, [(row * width, width) for row in places])
+        count = int((self.copy < 0).sum())
+        fresh = new.sample((count, *shape[1:]), dtype, stream, device=device).cpu() if count else torch.empty(0)
+        return lambda places, first: fresh[first : first + len(places)]
 
     def problem(self, shape: Shape, dtype: torch.dtype) -> str | None:
         """Refuse a length that is not the number of rows; ask the draw of the new rows."""

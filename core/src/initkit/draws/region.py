@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -121,6 +121,19 @@ class Region:
         # A dimension that an int removes empties the part where the region does not hold that index.
         empty = any(len(place) == 0 for place in places)
         return Region.of(shape, [one[:0] for one in inside] if empty else inside), tuple(places)
+
+
+def blocks_of(shape: Iterable[int], most: int) -> Iterator[Region]:
+    """A tensor cut along its first dimension into consecutive parts of about ``most`` elements.
+
+    Nothing of a tensor without dimensions or elements, which needs no cutting.
+    """
+    whole = Region.whole(shape)
+    if not whole.count or not whole.shape:
+        return
+    step = max(1, most // (whole.count // whole.shape[0]))
+    for start in range(0, whole.shape[0], step):
+        yield Region(whole.shape, (((start, min(start + step, whole.shape[0])),), *whole.spans[1:]))
 
 
 def _spans(indices: Indices) -> Spans:

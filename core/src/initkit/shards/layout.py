@@ -100,11 +100,12 @@ class FileLayout:
         """Bytes of all its tensors."""
         return sum(spec.size for spec in self.specs)
 
-    def header(self, metadata: Mapping[str, str]) -> bytes:
+    def header(self, metadata: Mapping[str, str], least: int = 0) -> bytes:
         """The bytes before the data.
 
         Args:
             metadata: text by key, beside the tensors.
+            least: how many bytes it has at least; it ends in blanks.
         """
         found: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
         end = 0
@@ -112,7 +113,7 @@ class FileLayout:
             found[spec.name] = {"dtype": spec.code, "shape": list(spec.shape), "data_offsets": [end, end + spec.size]}
             end += spec.size
         text = json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode()
-        text += b" " * (-len(text) % 8)
+        text += b" " * max(least - 8 - len(text), -len(text) % 8)
         return struct.pack("<Q", len(text)) + text
 
 

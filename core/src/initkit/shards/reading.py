@@ -19,6 +19,8 @@ from initkit.shards.buffers import bytes_of
 from initkit.shards.layout import INDEX, SINGLE, TYPES, TensorSpec
 
 _MOST_HEADER = 100_000_000
+MOST_AT_ONCE = 1 << 26
+"""Bytes of one reading call, so that Ctrl-C is heard soon."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +56,9 @@ class Stored(TensorSpec):
             FileError: its type is not known, or its file has changed meanwhile.
         """
         out = torch.empty(self.shape, dtype=self.dtype)
-        into = memoryview(bytes_of(out))
         try:
             with self.file.open("rb", buffering=0) as stream:
-                stream.seek(self.start)
-                done = 0
-                while done < len(into):
-                    got = stream.readinto(into[done:])
-                    if not got:
-                        raise FileError(f"{self.file} became shorter while it was read")
-                    done += got
+                read_into(stream, self, 0, out)
         except OSError as error:
             raise FileError(f"cannot read {self.file}: {error.strerror or error}") from None
         return out
@@ -127,6 +122,28 @@ def _stored(file: Path, name: str, one: Any, base: int) -> Stored:
     if code in TYPES and math.prod(shape) * TYPES[code].itemsize != end - begin:
         raise ValueError(f"{name} has {end - begin} bytes, not those of {code} {shape}")
     return Stored(name, code, shape, end - begin, file, base + begin)
+
+
+def read_into(stream: Any, stored: Stored, first: int, out: Tensor) -> None:
+    """Fill a contiguous tensor with bytes of a stored one.
+
+    Args:
+        stream: of its file, open, without a buffer.
+        stored: which tensor.
+        first: byte of it to begin with.
+        out: to be filled.
+
+    Raises:
+        FileError: the file has changed meanwhile.
+    """
+    into = memoryview(bytes_of(out))
+    stream.seek(stored.start + first)
+    done = 0
+    while done < len(into):
+        got = stream.readinto(into[done : done + MOST_AT_ONCE])
+        if not got:
+            raise FileError(f"{stored.file} became shorter while it was read")
+        done += got
 
 
 def shards_of(folder: Path) -> list[Shard]:
@@ -207,6 +224,12 @@ class StoredTensors(Mapping[str, Stored]):
             FileError: its type is not known, or its file has changed meanwhile.
         """
         return self._tensors[name].read()
+
+    def index_metadata(self) -> dict[str, Any]:
+        """What the index says beside the places of tensors; {} where there is none."""
+        index = self.path / INDEX
+        found = json.loads(index.read_text(encoding="utf-8")).get("metadata") if index.is_file() else None
+        return dict(found) if isinstance(found, dict) else {}
 
     def metadata(self, key: str) -> str | None:
         """The text of a key in the first header that has it."""

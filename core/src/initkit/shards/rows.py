@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from initkit.errors import FileError
-from initkit.shards.buffers import PIECE, bytes_of
-from initkit.shards.reading import Stored
+from initkit.shards.buffers import PIECE
+from initkit.shards.reading import Stored, read_into
 
 _GAP = 3
 
@@ -25,10 +25,9 @@ class FileRows:
     Args:
         stored: whose rows; all axes but ``axis`` make a row.
         axis: of the rows; those before it have one entry.
-        stream: of its file, open.
     """
 
-    def __init__(self, stored: Stored, axis: int, stream: BinaryIO) -> None:
+    def __init__(self, stored: Stored, axis: int = 0) -> None:
         if any(size != 1 for size in stored.shape[:axis]):
             raise FileError(
                 f"{stored.file}: {stored.name} {stored.shape} has its rows in axis {axis}, so a row is not in one "
@@ -37,18 +36,21 @@ class FileRows:
         self.dtype, self.device = stored.dtype, torch.device("cpu")
         rows = stored.shape[axis]
         self.shape = torch.Size((rows, math.prod(stored.shape) // rows))
-        self._start, self._stream, self._name = stored.start, stream, stored.name
+        self._stored = stored
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, index: slice | Tensor | Sequence[int]) -> Tensor:
-        if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
-            if step != 1:
-                raise IndexError("rows are read one after the other")
-            return self._run(start, max(start, stop))
-        rows = torch.as_tensor(index, dtype=torch.long)
+        with self._stored.file.open("rb", buffering=0) as stream:
+            if isinstance(index, slice):
+                start, stop, step = index.indices(len(self))
+                if step != 1:
+                    raise IndexError("rows are read one after the other")
+                return self._run(stream, start, max(start, stop))
+            return self._chosen(stream, torch.as_tensor(index, dtype=torch.long))
+
+    def _chosen(self, stream: BinaryIO, rows: Tensor) -> Tensor:
         if rows.ndim != 1:
             raise IndexError("one row number a row")
         if not len(rows):
@@ -57,19 +59,15 @@ class FileRows:
         parts, done = [], 0
         for start, stop in _runs(wanted.tolist()):
             end = int(torch.searchsorted(wanted, stop))
-            run = self._run(start, stop)
+            run = self._run(stream, start, stop)
             parts.append(run if end - done == len(run) else run[wanted[done:end] - start])
             done = end
         out = torch.cat(parts) if len(parts) != 1 else parts[0]
         return out if torch.equal(wanted, rows) else out[place]
 
-    def _run(self, start: int, stop: int) -> Tensor:
+    def _run(self, stream: BinaryIO, start: int, stop: int) -> Tensor:
         out = torch.empty(stop - start, self.shape[1], dtype=self.dtype)
-        if out.numel():
-            into = memoryview(bytes_of(out))
-            self._stream.seek(self._start + start * self.shape[1] * self.dtype.itemsize)
-            if self._stream.readinto(into) != len(into):  # type: ignore[attr-defined]
-                raise FileError(f"{self._name}: its file became shorter while it was read")
+        read_into(stream, self._stored, start * self.shape[1] * self.dtype.itemsize, out)
         return out
 
 

@@ -24,10 +24,13 @@ class FileWriter:
         path: of the file; an existing one is emptied.
         layout: its tensors.
         metadata: text by key for the header.
+        room: bytes that are kept free in the header for :meth:`retitle`; a multiple of 8.
     """
 
-    def __init__(self, path: Path, layout: FileLayout, metadata: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, layout: FileLayout, metadata: Mapping[str, str], *, room: int = 0) -> None:
         header = layout.header(metadata)
+        header = layout.header(metadata, len(header) + room) if room else header
+        self._layout, self._begin = layout, len(header)
         self._left = {spec.name for spec in layout.specs}
         self._places: dict[str, tuple[int, int]] = {}
         end = len(header)
@@ -74,6 +77,19 @@ class FileWriter:
         if done != size:
             raise FileError(f"{self._file.name}: {name} has {size} bytes, not {done}")
         self._left.discard(name)
+
+    def retitle(self, metadata: Mapping[str, str]) -> bool:
+        """Give the header other metadata.
+
+        Returns:
+            Whether there is room for them; if not, nothing has changed.
+        """
+        header = self._layout.header(metadata, self._begin)
+        if len(header) != self._begin:
+            return False
+        self._file.seek(0)
+        self._file.write(header)
+        return True
 
     def place(self, name: str) -> tuple[int, int]:
         """First byte and size of a tensor."""
