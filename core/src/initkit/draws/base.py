@@ -44,7 +44,7 @@ class Draw(ABC):
             dtype: of the tensor; random draws compute in float64 and round once (half types through float32).
             stream: source of random numbers; the result depends on it, the shape and the dtype alone.
             current: the present value, for draws with ``reads_current``.
-            device: where a heavy draw (a QR decomposition) may work; None is the CPU.
+            device: where the draw may work, and where its result may be; None is the CPU.
         """
 
     @abstractmethod

@@ -51,10 +51,8 @@ class Rows(Draw):
         out[kept] = current[self.copy[kept]].to(dtype)
         places = torch.nonzero(~kept).flatten().tolist()
         if isinstance(self.new, Elementwise):
-            width = math.prod(shape[1:])
-            for row in places:
-                values = self.new.sample_run(shape, dtype, stream, row * width, width)
-                out[row] = values.reshape(tuple(shape[1:])).to(out.device)
+            values = self.new.sample_runs(shape, dtype, stream, _runs(places, math.prod(shape[1:])), device=device)
+            out[~kept] = values.reshape(len(places), *shape[1:]).to(out.device)
         elif places:
             fresh = self.new.sample((len(places), *shape[1:]), dtype, stream, device=device)
             out[~kept] = fresh.to(out.device)
@@ -120,7 +118,10 @@ class Blocks(Draw):
         covered = self._covered(shape) == math.prod(shape)
         if current is None and not covered:
             raise RuntimeError("Blocks.sample needs the present tensor for the entries in no block")
-        out = torch.empty(tuple(shape), dtype=dtype) if covered else current.detach().to("cpu", dtype, copy=True)  # type: ignore[union-attr]
+        where = device or torch.device("cpu")
+        out = torch.empty(tuple(shape), dtype=dtype, device=where)
+        if not covered:
+            out.copy_(current.detach())  # type: ignore[union-attr]
         for i, (index, draw) in enumerate(self.blocks):
             block = out[index]
             before = None if current is None else current[index]
@@ -169,6 +170,18 @@ class Blocks(Draw):
     def describe(self) -> str:
         """Each block's index and draw."""
         return "; ".join(f"[{_show(index)}] {draw.describe()}" for index, draw in self.blocks)
+
+
+def _runs(rows: Sequence[int], width: int) -> list[tuple[int, int]]:
+    """Runs of linear indices of rows in rising order."""
+    found: list[tuple[int, int]] = []
+    for row in rows:
+        start, count = found[-1] if found else (0, 0)
+        if found and start + count == row * width:
+            found[-1] = (start, count + width)
+        else:
+            found.append((row * width, width))
+    return found
 
 
 def _show(index: Index) -> str:

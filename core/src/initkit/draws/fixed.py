@@ -35,7 +35,7 @@ class Constant(Draw):
         device: torch.device | None = None,
     ) -> torch.Tensor:
         """Return a tensor filled with the value."""
-        return torch.full(tuple(shape), self.value, dtype=dtype)
+        return torch.full(tuple(shape), self.value, dtype=dtype, device=device or "cpu")
 
     def problem(self, shape: Shape, dtype: torch.dtype) -> str | None:
         """Refuse a value that the dtype cannot hold."""
