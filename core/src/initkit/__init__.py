@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from initkit._plan import Plan
     from initkit._recipe import Recipe, recipe
     from initkit._recommend import recommend
+    from initkit._rewrite import plan_rewrite, rewrite
     from initkit._save import save, write_report
     from initkit._start import Start, start
     from initkit.cards import Card, Need
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         PlanError,
         PluginError,
         ProbeError,
+        RankError,
     )
     from initkit.hookspec import hookimpl
     from initkit.inspection import Inspection, UnhealthyError
@@ -63,6 +65,8 @@ if TYPE_CHECKING:
     from initkit.probing.scene import NotMeasured, Scene
     from initkit.recommendation import Recommendation
     from initkit.report import Entry, Report
+    from initkit.rewriting.checkpoint import StoredModel
+    from initkit.rewriting.folder import CheckpointFolder
     from initkit.slots import Slot
     from initkit.streams import Stream
 
@@ -78,6 +82,7 @@ _HOMES = {
     "initkit._plan": ("Plan",),
     "initkit._recipe": ("Recipe", "recipe"),
     "initkit._recommend": ("recommend",),
+    "initkit._rewrite": ("plan_rewrite", "rewrite"),
     "initkit._save": ("save", "write_report"),
     "initkit._start": ("Start", "start"),
     "initkit.cards": ("Card", "Need"),
@@ -104,6 +109,7 @@ _HOMES = {
         "PlanError",
         "PluginError",
         "ProbeError",
+        "RankError",
     ),
     "initkit.hookspec": ("hookimpl",),
     "initkit.inspection": ("Inspection", "UnhealthyError"),
@@ -115,6 +121,8 @@ _HOMES = {
     "initkit.probing.scene": ("NotMeasured", "Scene"),
     "initkit.recommendation": ("Recommendation",),
     "initkit.report": ("Entry", "Report"),
+    "initkit.rewriting.checkpoint": ("StoredModel",),
+    "initkit.rewriting.folder": ("CheckpointFolder",),
     "initkit.slots": ("Slot",),
     "initkit.streams": ("Stream",),
 }
@@ -128,15 +136,18 @@ __all__ = [  # noqa: RUF022
     "inspect",
     "load",
     "plan",
+    "plan_rewrite",
     "recipe",
     "recipes",
     "recommend",
+    "rewrite",
     "save",
     "start",
     "write_page",
     "write_report",
     "Blocks",
     "Card",
+    "CheckpointFolder",
     "CommitError",
     "Comparison",
     "Constant",
@@ -166,6 +177,7 @@ __all__ = [  # noqa: RUF022
     "PluginError",
     "Probe",
     "ProbeError",
+    "RankError",
     "Recipe",
     "Recommendation",
     "Report",
@@ -174,6 +186,7 @@ __all__ = [  # noqa: RUF022
     "Set",
     "Slot",
     "Start",
+    "StoredModel",
     "Stream",
     "Table",
     "TruncatedNormal",

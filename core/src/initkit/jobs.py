@@ -13,6 +13,7 @@ from initkit._checkpoint import load_checkpoint, save_checkpoint
 from initkit._guard import undisturbed
 from initkit.draws.base import Draw
 from initkit.errors import CommitError
+from initkit.ranks.find import reshard
 from initkit.streams import Stream
 
 if TYPE_CHECKING:
@@ -40,9 +41,16 @@ class JobContext:
         self._commit, self._recipe, self._job = commit, recipe, job
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the model in eval mode without autograd; buffers and random state are restored."""
-        with self.undisturbed() as model:
-            return model(*args, **kwargs)
+        """Call the model in eval mode without autograd; buffers and random state are restored.
+
+        All processes that hold the model call it together.
+        """
+        self._meet("a forward pass")
+        try:
+            with self.undisturbed() as model:
+                return model(*args, **kwargs)
+        finally:
+            reshard(self.model)
 
     def undisturbed(self, *, train: bool = False, grad: bool = False) -> contextlib.AbstractContextManager[Any]:
         """Context in which the model may run; its modes, buffers, gradients and random state are restored.
@@ -79,14 +87,24 @@ class JobContext:
         return draw.sample(shape, wanted, stream, device=self.device)
 
     def read(self, name: str) -> torch.Tensor:
-        """A copy of a tensor's present value."""
-        return self._commit.slots.find(name, f"job {self._job.name!r}").read().clone()
+        """A copy of a tensor's present value.
+
+        A tensor that several processes hold in parts is put together on each of them: take one at a time.
+        """
+        slot = self._commit.slots.find(name, f"job {self._job.name!r}")
+        self._meet(f"reading {slot.name}")
+        return slot.read().clone()
 
     def write(self, name: str, value: torch.Tensor) -> None:
         """Write a tensor of the model; rolled back if anything fails later, reported unless a fill follows."""
         slot = self._commit.slots.find(name, f"job {self._job.name!r}")
-        self._commit.journal.write(slot.snapshot, lambda: slot.write(value.to(slot.dtype), self.device))
+        self._meet(f"writing {slot.name}")
+        part = slot.spread(value)
+        self._commit.journal.write(slot.snapshot, lambda: slot.write(part, self.device))
         self._commit.written_by_jobs[slot.name] = (self._recipe, self._job)
+
+    def _meet(self, what: str) -> None:
+        self._commit.ranks.meet(f"job {self._job.name!r}: {what}")
 
     def keep(self, name: str, why: str) -> None:
         """Leave a tensor as it is after all: fills with this job's results become keeps, with this reason.
@@ -135,7 +153,8 @@ class JobContext:
         Raises:
             FileError: it cannot be written.
         """
-        save_checkpoint(path, tensors, facts)
+        if self._commit.ranks.index == 0:
+            save_checkpoint(path, tensors, facts)
 
     def load_checkpoint(self, path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """The tensors and facts of a checkpoint.

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
-from initkit.draws.base import Draw, Lookup, Shape
+from initkit.draws.base import PIECE, Draw, Lookup, Shape
 from initkit.draws.fixed import FromJob
 from initkit.draws.scaled import Elementwise
 
 if TYPE_CHECKING:
+    from initkit.draws.region import Region
     from initkit.streams import Stream
 
 Index = int | slice | tuple[int | slice, ...]
@@ -57,6 +59,44 @@ class Rows(Draw):
             fresh = self.new.sample((len(places), *shape[1:]), dtype, stream, device=device)
             out[~kept] = fresh.to(out.device)
         return out
+
+    def pieces(
+        self,
+        shape: Shape,
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: Any = None,
+        device: torch.device | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """Yield blocks of rows, each copied and made when its turn comes."""
+        if current is None:
+            raise RuntimeError("Rows.pieces needs the present tensor")
+        inner = tuple(shape[1:])
+        fresh, made = torch.cumsum(self.copy < 0, 0), self._made(shape, dtype, stream, device)
+        step = max(1, PIECE // max(1, math.prod(inner)))
+        for start in range(0, len(self.copy), step):
+            copy = self.copy[start : start + step]
+            out = torch.empty((len(copy), *inner), dtype=dtype)
+            kept = copy >= 0
+            if bool(kept.any()):
+                out[kept] = current[copy[kept]].reshape(-1, *inner).to(dtype)
+            places = torch.nonzero(~kept).flatten()
+            if len(places):
+                out[~kept] = made((places + start).tolist(), int(fresh[start + places[0]]) - 1).reshape(-1, *inner)
+            yield out
+
+    def _made(
+        self, shape: Shape, dtype: torch.dtype, stream: Stream, device: torch.device | None
+    ) -> Callable[[list[int], int], torch.Tensor]:
+        """What gives the rows at ascending places, the first of which is the n-th of all new ones."""
+        width = math.prod(shape[1:])
+        new = self.new
+        if isinstance(new, Elementwise):
+            return lambda places, _: new.sample_runs(shape, dtype, stream, [(row * width, width) for row in places])
+        count = int((self.copy < 0).sum())
+        fresh = new.sample((count, *shape[1:]), dtype, stream, device=device).cpu() if count else torch.empty(0)
+        return lambda places, first: fresh[first : first + len(places)]
 
     def problem(self, shape: Shape, dtype: torch.dtype) -> str | None:
         """Refuse a length that is not the number of rows; ask the draw of the new rows."""
@@ -118,8 +158,7 @@ class Blocks(Draw):
         covered = self._covered(shape) == math.prod(shape)
         if current is None and not covered:
             raise RuntimeError("Blocks.sample needs the present tensor for the entries in no block")
-        where = device or torch.device("cpu")
-        out = torch.empty(tuple(shape), dtype=dtype, device=where)
+        out = torch.empty(tuple(shape), dtype=dtype, device=device or "cpu")
         if not covered:
             out.copy_(current.detach())  # type: ignore[union-attr]
         for i, (index, draw) in enumerate(self.blocks):
@@ -127,6 +166,31 @@ class Blocks(Draw):
             before = None if current is None else current[index]
             values = draw.sample(tuple(block.shape), dtype, stream.sub(str(i)), current=before, device=device)
             out[index] = values.to(out.device)
+        return out
+
+    def sample_region(
+        self,
+        region: Region,
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: torch.Tensor | None = None,
+        device: torch.device | None = None,
+    ) -> torch.Tensor | None:
+        """Return a part, where each block's draw can make its part."""
+        if current is None and not self.whole(region.shape):
+            return None
+        out = torch.empty(region.sizes, dtype=dtype, device=device or "cpu")
+        if current is not None:
+            out.copy_(current.detach())
+        for i, (index, draw) in enumerate(self.blocks):
+            inside, places = region.within(index if isinstance(index, tuple) else (index,))
+            grid = tuple(torch.from_numpy(place) for place in np.ix_(*places))
+            before = None if current is None else out[grid].reshape(inside.sizes)
+            values = draw.sample_region(inside, dtype, stream.sub(str(i)), current=before, device=device)
+            if values is None:
+                return None
+            out[grid] = values.reshape(tuple(len(place) for place in places)).to(out.device)
         return out
 
     def whole(self, shape: Shape) -> bool:

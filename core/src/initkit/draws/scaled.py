@@ -21,6 +21,9 @@ from initkit._normal import normal_quantile
 from initkit.draws.base import Block, Draw, Shape, number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from initkit.draws.region import Region
     from initkit.streams import Stream
 
 Scale = float | torch.Tensor
@@ -72,6 +75,20 @@ class Elementwise(Draw):
         """
         return self.sample_runs(shape, dtype, stream, [(start, count)], device=device)
 
+    def sample_region(
+        self,
+        region: Region,
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: torch.Tensor | None = None,
+        device: torch.device | None = None,
+    ) -> torch.Tensor:
+        """Return a part of the tensor, made as by :meth:`sample`."""
+        starts, counts = region.runs
+        runs = list(zip(starts.tolist(), counts.tolist(), strict=True))
+        return self.sample_runs(region.shape, dtype, stream, runs, device=device).reshape(region.sizes)
+
     def sample_runs(
         self,
         shape: Shape,
@@ -81,11 +98,11 @@ class Elementwise(Draw):
         *,
         device: torch.device | None = None,
     ) -> torch.Tensor:
-        """Return several runs of elements, pairs (first linear index, count), one after another as a vector."""
+        """Return the elements at runs (first linear index, count) of a tensor of ``shape``, as a vector."""
         if dtype.is_complex:
             real = torch.float64 if dtype == torch.complex128 else torch.float32
-            doubled = [(2 * start, 2 * count) for start, count in runs]
-            parts = _ComplexParts(self).sample_runs((*shape, 2), real, stream, doubled, device=device)
+            twice = [(2 * start, 2 * length) for start, length in runs]
+            parts = _ComplexParts(self).sample_runs((*shape, 2), real, stream, twice, device=device)
             return torch.view_as_complex(parts.reshape(-1, 2)).to(dtype)
         held = _FILLED_DIRECTLY.get(dtype, torch.float32)
         where = self._workplace(device)

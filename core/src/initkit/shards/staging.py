@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from initkit import FileError
+from initkit.errors import FileError
 
 
 @contextmanager

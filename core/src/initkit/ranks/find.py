@@ -1,0 +1,88 @@
+"""Which processes hold a model together."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import torch.distributed as dist
+from torch import nn
+
+from initkit.errors import PlanError, RankError
+from initkit.ranks.group import Group, Ranks
+
+_FSDP = "torch.distributed.fsdp"
+
+
+def is_sharded(tensor: object) -> bool:
+    """Whether it is a DTensor."""
+    # Whoever made one has imported its module; nobody else need wait for that.
+    tensors = sys.modules.get("torch.distributed.tensor")
+    return tensors is not None and isinstance(tensor, tensors.DTensor)
+
+
+def ranks_of(model: Any) -> Ranks:
+    """The processes that hold a model together: those of its DTensors' meshes and of data-parallel wrappers.
+
+    All of them must call this together. A plain model belongs to this process alone.
+
+    Raises:
+        RankError: this process is not among them, or others have not come in time.
+    """
+    if not isinstance(model, nn.Module) or not dist.is_available() or not dist.is_initialized():
+        return Ranks()
+    found = sorted(set(_ranks(model)))
+    if not found:
+        return Ranks()
+    if dist.get_rank() not in found:
+        raise RankError(f"rank {dist.get_rank()} holds no part of the model: its tensors are on ranks {found}")
+    return Group(found)
+
+
+def reshard(model: Any) -> None:
+    """Let FSDP register its shards again, where a forward pass has left whole parameters."""
+    for module in _fsdp_modules(model):
+        module.reshard()  # type: ignore[operator]
+
+
+def kind_name(model: Any) -> str:
+    """Name of a model's class, as it was before FSDP put its own before it."""
+    kind = type(model)
+    fsdp = getattr(sys.modules.get(_FSDP), "FSDPModule", None)
+    if fsdp is not None and issubclass(kind, fsdp):
+        kind = next((base for base in kind.__bases__ if not issubclass(base, fsdp)), kind)
+    return kind.__name__
+
+
+def refuse_flattened(model: nn.Module) -> None:
+    """Refuse the older FSDP, which cuts flattened parameters: their names and shapes are gone.
+
+    Raises:
+        PlanError: a module is wrapped by it.
+    """
+    old = getattr(sys.modules.get(_FSDP), "FullyShardedDataParallel", None)
+    if old is None:
+        return
+    for name, module in model.named_modules():
+        if isinstance(module, old) and (not module._use_orig_params or module.sharding_strategy.name != "NO_SHARD"):
+            raise PlanError(
+                f"{name or 'the model'} is wrapped by FullyShardedDataParallel, which flattens its parameters: apply "
+                "before wrapping, or shard with torch.distributed.fsdp.fully_shard"
+            )
+
+
+def _ranks(model: nn.Module) -> Iterator[int]:
+    for tensor in (*model.parameters(), *model.buffers()):
+        if is_sharded(tensor):
+            yield from tensor.device_mesh.mesh.flatten().tolist()  # type: ignore[attr-defined]
+    for module in model.modules():
+        if isinstance(module, nn.parallel.DistributedDataParallel):
+            yield from dist.get_process_group_ranks(module.process_group)
+
+
+def _fsdp_modules(model: Any) -> list[nn.Module]:
+    fsdp = getattr(sys.modules.get(_FSDP), "FSDPModule", None)
+    if fsdp is None or not isinstance(model, nn.Module):
+        return []
+    return [module for module in model.modules() if isinstance(module, fsdp)]

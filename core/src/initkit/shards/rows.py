@@ -1,0 +1,102 @@
+"""Parts of stored tensors: rows read when they are asked for, and bytes that are passed on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+
+from initkit.errors import FileError
+from initkit.shards.buffers import PIECE
+from initkit.shards.reading import Stored, read_into
+
+_GAP = 3
+
+
+class FileRows:
+    """A tensor's rows in a file, read when they are asked for.
+
+    Indexed by a slice, a list or a tensor of row numbers; what it gives is a tensor. Its rows are read in runs, so the
+    order of the numbers does not matter.
+
+    Args:
+        stored: whose rows; all axes but ``axis`` make a row.
+        axis: of the rows; those before it have one entry.
+    """
+
+    def __init__(self, stored: Stored, axis: int = 0) -> None:
+        if any(size != 1 for size in stored.shape[:axis]):
+            raise FileError(
+                f"{stored.file}: {stored.name} {stored.shape} has its rows in axis {axis}, so a row is not in one "
+                f"place; load the model and apply the recipe to it"
+            )
+        self.dtype, self.device = stored.dtype, torch.device("cpu")
+        rows = stored.shape[axis]
+        self.shape = torch.Size((rows, math.prod(stored.shape) // rows))
+        self._stored = stored
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: slice | Tensor | Sequence[int]) -> Tensor:
+        with self._stored.file.open("rb", buffering=0) as stream:
+            if isinstance(index, slice):
+                start, stop, step = index.indices(len(self))
+                if step != 1:
+                    raise IndexError("rows are read one after the other")
+                return self._run(stream, start, max(start, stop))
+            return self._chosen(stream, torch.as_tensor(index, dtype=torch.long))
+
+    def _chosen(self, stream: BinaryIO, rows: Tensor) -> Tensor:
+        if rows.ndim != 1:
+            raise IndexError("one row number a row")
+        if not len(rows):
+            return torch.empty(0, self.shape[1], dtype=self.dtype)
+        wanted, place = torch.unique(rows, return_inverse=True)
+        parts, done = [], 0
+        for start, stop in _runs(wanted.tolist()):
+            end = int(torch.searchsorted(wanted, stop))
+            run = self._run(stream, start, stop)
+            parts.append(run if end - done == len(run) else run[wanted[done:end] - start])
+            done = end
+        out = torch.cat(parts) if len(parts) != 1 else parts[0]
+        return out if torch.equal(wanted, rows) else out[place]
+
+    def _run(self, stream: BinaryIO, start: int, stop: int) -> Tensor:
+        out = torch.empty(stop - start, self.shape[1], dtype=self.dtype)
+        read_into(stream, self._stored, start * self.shape[1] * self.dtype.itemsize, out)
+        return out
+
+
+def passed_on(stream: BinaryIO, stored: Stored) -> Iterator[bytes]:
+    """A tensor's bytes, piece by piece.
+
+    Args:
+        stream: of its file, open.
+        stored: which tensor.
+    """
+    stream.seek(stored.start)
+    left = stored.size
+    while left:
+        piece = stream.read(min(PIECE, left))
+        if not piece:
+            raise FileError(f"{stored.file} became shorter while it was read")
+        left -= len(piece)
+        yield piece
+
+
+def _runs(rows: list[int]) -> Iterator[tuple[int, int]]:
+    """Ascending row numbers as runs; small gaps are read along, since a call costs more."""
+    start = last = -1
+    for row in rows:
+        if start < 0:
+            start = row
+        elif row - last > _GAP:
+            yield start, last + 1
+            start = row
+        last = row
+    if start >= 0:
+        yield start, last + 1
