@@ -19,7 +19,7 @@ from initkit.errors import CommitError, InitError, NeedError, OptionError, PlanE
 from initkit.jobs import Progress
 from initkit.plugins import registry
 from initkit.ranks.agreement import facts_of_plan, facts_of_report
-from initkit.ranks.find import kind_name, ranks_of, reshard
+from initkit.ranks.find import kind_name, ranks_of, refuse_flattened, reshard
 from initkit.ranks.group import Ranks
 from initkit.ranks.run import in_words, join
 from initkit.report import Report, described
@@ -174,6 +174,7 @@ class _Run:
     ) -> None:
         self.recipes = made_recipes(recipes)
         _check_needs(self.recipes, needs)
+        refuse_flattened(model)
         self.model = unwrapped(model)
         reshard(self.model)
         self.slots: Slots = slots_of(self.model)

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from initkit import _elementary, _normal
-from initkit._normal import Array, Workspace
+from initkit._elementary import Array
+from initkit._normal import Workspace
 
 # Importing numba and compiling take a second or two: a fill must be large enough to win them back.
 WORTH_COMPILING = 1 << 26
@@ -35,7 +36,7 @@ def quantile_for(size: int) -> Quantile:
 
 def quantile_compiled(u: Array, work: Workspace) -> Array:
     """As :func:`initkit._normal.quantile_into`; needs numba."""
-    out = work.top[: len(u)]
+    out: Array = work.top[: len(u)]
     _kernel()(u, out)
     return out
 

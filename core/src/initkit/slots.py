@@ -17,7 +17,7 @@ from initkit._stats import Statistics, statistics
 from initkit.draws.base import Draw
 from initkit.errors import PlanError, did_you_mean, listed
 from initkit.plugins import registry
-from initkit.ranks.find import is_sharded, kind_name, refuse_flattened
+from initkit.ranks.find import is_sharded, kind_name
 from initkit.streams import Stream
 
 Undo = Callable[[], None]
@@ -307,7 +307,6 @@ def slots_of(subject: Any) -> Slots:
         raise PlanError("a scripted module cannot be read; give the module that it was scripted from")
     given = _from_plugins(subject)
     if isinstance(subject, nn.Module):
-        refuse_flattened(subject)
         found = {slot.name: slot for slot in _module_slots(subject)}
         for slot in given or ():
             slot.aliases = slot.aliases or (found[slot.name].aliases if slot.name in found else ())

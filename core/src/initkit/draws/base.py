@@ -49,11 +49,17 @@ class Draw(ABC):
             dtype: of the tensor; random draws compute in float64 and round once (half types through float32).
             stream: source of random numbers; the result depends on it, the shape and the dtype alone.
             current: the present value, for draws with ``reads_current``.
-            device: where a heavy draw (a QR decomposition) may work; None is the CPU.
+            device: where the draw may work, and where its result may be; None is the CPU.
         """
 
     def sample_region(
-        self, region: Region, dtype: torch.dtype, stream: Stream, *, current: torch.Tensor | None = None
+        self,
+        region: Region,
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: torch.Tensor | None = None,
+        device: torch.device | None = None,
     ) -> torch.Tensor | None:
         """Return a part of the tensor that :meth:`sample` would return, same bits, without making the rest.
 
@@ -62,6 +68,7 @@ class Draw(ABC):
             dtype: of the tensor.
             stream: as of :meth:`sample`.
             current: the part's present value, for draws with ``reads_current``.
+            device: as of :meth:`sample`.
 
         Returns:
             A tensor of the part's shape; None for a draw that only makes whole tensors.
@@ -164,10 +171,16 @@ class Using(Draw):
         return self.draw.sample(shape, dtype, self._other(stream), current=current, device=device)
 
     def sample_region(
-        self, region: Region, dtype: torch.dtype, stream: Stream, *, current: torch.Tensor | None = None
+        self,
+        region: Region,
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: torch.Tensor | None = None,
+        device: torch.device | None = None,
     ) -> torch.Tensor | None:
         """As the inner draw, with the other tensor's stream."""
-        return self.draw.sample_region(region, dtype, self._other(stream), current=current)
+        return self.draw.sample_region(region, dtype, self._other(stream), current=current, device=device)
 
     def pieces(
         self,

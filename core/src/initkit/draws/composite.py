@@ -53,10 +53,8 @@ class Rows(Draw):
         out[kept] = current[self.copy[kept]].to(dtype)
         places = torch.nonzero(~kept).flatten().tolist()
         if isinstance(self.new, Elementwise):
-            width = math.prod(shape[1:])
-            for row in places:
-                values = self.new.sample_run(shape, dtype, stream, row * width, width)
-                out[row] = values.reshape(tuple(shape[1:])).to(out.device)
+            values = self.new.sample_runs(shape, dtype, stream, _runs(places, math.prod(shape[1:])), device=device)
+            out[~kept] = values.reshape(len(places), *shape[1:]).to(out.device)
         elif places:
             fresh = self.new.sample((len(places), *shape[1:]), dtype, stream, device=device)
             out[~kept] = fresh.to(out.device)
@@ -160,7 +158,9 @@ class Blocks(Draw):
         covered = self._covered(shape) == math.prod(shape)
         if current is None and not covered:
             raise RuntimeError("Blocks.sample needs the present tensor for the entries in no block")
-        out = torch.empty(tuple(shape), dtype=dtype) if covered else current.detach().to("cpu", dtype, copy=True)  # type: ignore[union-attr]
+        out = torch.empty(tuple(shape), dtype=dtype, device=device or "cpu")
+        if not covered:
+            out.copy_(current.detach())  # type: ignore[union-attr]
         for i, (index, draw) in enumerate(self.blocks):
             block = out[index]
             before = None if current is None else current[index]
@@ -169,20 +169,28 @@ class Blocks(Draw):
         return out
 
     def sample_region(
-        self, region: Region, dtype: torch.dtype, stream: Stream, *, current: torch.Tensor | None = None
+        self,
+        region: Region,
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: torch.Tensor | None = None,
+        device: torch.device | None = None,
     ) -> torch.Tensor | None:
         """Return a part, where each block's draw can make its part."""
         if current is None and not self.whole(region.shape):
             return None
-        out = torch.empty(region.sizes, dtype=dtype) if current is None else current.detach().to("cpu", copy=True)
+        out = torch.empty(region.sizes, dtype=dtype, device=device or "cpu")
+        if current is not None:
+            out.copy_(current.detach())
         for i, (index, draw) in enumerate(self.blocks):
             inside, places = region.within(index if isinstance(index, tuple) else (index,))
             grid = tuple(torch.from_numpy(place) for place in np.ix_(*places))
             before = None if current is None else out[grid].reshape(inside.sizes)
-            values = draw.sample_region(inside, dtype, stream.sub(str(i)), current=before)
+            values = draw.sample_region(inside, dtype, stream.sub(str(i)), current=before, device=device)
             if values is None:
                 return None
-            out[grid] = values.reshape(tuple(len(place) for place in places))
+            out[grid] = values.reshape(tuple(len(place) for place in places)).to(out.device)
         return out
 
     def whole(self, shape: Shape) -> bool:
@@ -226,6 +234,18 @@ class Blocks(Draw):
     def describe(self) -> str:
         """Each block's index and draw."""
         return "; ".join(f"[{_show(index)}] {draw.describe()}" for index, draw in self.blocks)
+
+
+def _runs(rows: Sequence[int], width: int) -> list[tuple[int, int]]:
+    """Runs of linear indices of rows in rising order."""
+    found: list[tuple[int, int]] = []
+    for row in rows:
+        start, count = found[-1] if found else (0, 0)
+        if found and start + count == row * width:
+            found[-1] = (start, count + width)
+        else:
+            found.append((row * width, width))
+    return found
 
 
 def _show(index: Index) -> str:

@@ -55,14 +55,14 @@ def kind_name(model: Any) -> str:
     return kind.__name__
 
 
-def refuse_flattened(model: nn.Module) -> None:
+def refuse_flattened(model: Any) -> None:
     """Refuse the older FSDP, which cuts flattened parameters: their names and shapes are gone.
 
     Raises:
         PlanError: a module is wrapped by it.
     """
     old = getattr(sys.modules.get(_FSDP), "FullyShardedDataParallel", None)
-    if old is None:
+    if old is None or not isinstance(model, nn.Module):
         return
     for name, module in model.named_modules():
         if isinstance(module, old) and (not module._use_orig_params or module.sharding_strategy.name != "NO_SHARD"):

@@ -100,6 +100,7 @@ class Parts:
 
     def gathered(self, slot: ShardedSlot, owner: int) -> torch.Tensor | None:
         """The whole present value on one rank, None on the others."""
+        self.ranks.meet(f"{slot.name}, gathered on {self.ranks.name(owner)}")
         if self.ranks.index != owner:
             self.stream([(slot, owner, None)])
             return None
@@ -116,6 +117,7 @@ class Parts:
 
     def statistics(self, slots: Sequence[ShardedSlot]) -> dict[str, Statistics]:
         """Statistics and hash of whole tensors, on every rank; the measuring is shared out among the ranks."""
+        self.ranks.meet("statistics")
         order = sorted(slots, key=lambda slot: -slot.numel)
         found: dict[str, Statistics] = {}
         wide = 4 * self.ranks.count

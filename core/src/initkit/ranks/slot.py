@@ -69,7 +69,7 @@ class ShardedSlot(TensorSlot):
     def sample(self, draw: Draw, shape: tuple[int, ...], stream: Stream, device: torch.device) -> torch.Tensor:
         """Sample this process's part alone where the draw can; else one process makes the whole for all."""
         current = self.local() if draw.reads_current and self.present else None
-        part = draw.sample_region(self.region, self.dtype, stream, current=current)
+        part = draw.sample_region(self.region, self.dtype, stream, current=current, device=self.home)
         self.made = None
         if part is None:
             self.made = MADE_WHOLE
