@@ -1,0 +1,68 @@
+"""Draws that come in parts are the draws that come whole."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from initkit import (
+    Blocks,
+    Constant,
+    Draw,
+    LogUniform,
+    Normal,
+    Orthogonal,
+    Rows,
+    Stream,
+    TruncatedNormal,
+    Uniform,
+    Values,
+)
+from initkit.draws import base, composite
+
+SHAPES = [(), (0,), (3, 0), (7,), (200,), (30, 5), (1, 90), (6, 4, 3, 3)]
+DRAWS: list[Any] = [
+    lambda shape: Normal(0.3),
+    lambda shape: Normal(torch.rand(shape[-1]) + 0.5) if shape and shape[-1] else Normal(1.0),
+    lambda shape: Uniform(-1.0, 2.0).map(torch.sin, "sin"),
+    lambda shape: LogUniform(0.1, 1.0).using("another"),
+    lambda shape: TruncatedNormal(0.1),
+    lambda shape: Constant(0.5),
+    lambda shape: Values(torch.randn(shape)),
+    lambda shape: Blocks([((slice(0, 2),), Normal(1.0)), ((slice(4, 5),), Constant(1.0))]),
+    lambda shape: Blocks([((slice(0, 3),), Normal(1.0)), ((slice(3, None),), Orthogonal())]),
+    lambda shape: Rows([1, -1, 0, -1, -1, 2], Normal(1.0)),
+    lambda shape: Rows([1, -1, 0, -1, -1, 2], Values(torch.randn(3, *shape[1:]))),
+    lambda shape: Rows([2, 1, 0, 1, 2, 0], Constant(1.0)),
+    lambda shape: Orthogonal(),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64, torch.complex64], ids=str)
+@pytest.mark.parametrize("number", range(len(DRAWS)))
+def test_parts_are_the_whole(
+    monkeypatch: pytest.MonkeyPatch, number: int, shape: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    draw: Draw = DRAWS[number](shape)
+    rows = isinstance(draw, Rows)
+    if (rows or isinstance(draw, Blocks)) and (not shape or shape[0] < 6 or math.prod(shape) == 0):
+        pytest.skip("needs rows")
+    if rows:
+        shape = (6, *shape[1:])
+    if draw.problem(shape, dtype) is not None:
+        pytest.skip("the draw cannot fill such a tensor")
+    for module in (base, composite):
+        monkeypatch.setattr(module, "PIECE", 10)
+    current = torch.randn(3 if rows else shape[0], *shape[1:]).to(dtype) if draw.reads_current else None
+    stream = Stream(7, "name")
+    whole = draw.sample(shape, dtype, stream, current=current)
+    parts = [part.reshape(-1) for part in draw.pieces(shape, dtype, stream, current=current)]
+    assert torch.equal(torch.cat([whole.new_empty(0), *parts]), whole.reshape(-1))
+    elementwise = number < 6
+    if elementwise and shape and math.prod(shape) > 20 and shape[0] > 1:
+        assert len(parts) > 1
