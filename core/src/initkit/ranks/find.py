@@ -22,6 +22,11 @@ def is_sharded(tensor: object) -> bool:
     return tensors is not None and isinstance(tensor, tensors.DTensor)
 
 
+def is_spread(model: Any) -> bool:
+    """Whether processes hold parts of the model."""
+    return isinstance(model, nn.Module) and next(_spread_over(model), None) is not None
+
+
 def ranks_of(model: Any, *, copies: bool = True) -> Ranks:
     """The processes that hold a model together: those of its DTensors' meshes and of data-parallel wrappers.
 
