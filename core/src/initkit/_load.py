@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from initkit._matching import owners
 from initkit._names import unwrapped
 from initkit._save import METADATA_KEY, OUTPUTS
 from initkit.errors import FileError, did_you_mean, listed
+from initkit.ranks.find import ranks_of, reshard
 from initkit.shards.reading import Stored, StoredTensors
 from initkit.slots import Slot, Slots, slots_of
 
@@ -36,7 +39,8 @@ def load(model: Any, path: str | os.PathLike[str]) -> Loaded:
     """Put the tensors of a file or folder into the model and set its recorded attributes: everything or nothing.
 
     Tied tensors stay tied; tensors that a recipe had resized are resized. Any safetensors file whose names and shapes
-    fit will do, and any folder of shards with their index, such as transformers writes. One tensor is read at a time.
+    fit will do, and any folder of shards with their index, such as transformers writes. One tensor is read at a time;
+    of a tensor that is spread over processes each reads its own part, so all of them load together.
 
     Args:
         model: an ``nn.Module``, or any subject that an installed plugin knows.
@@ -45,28 +49,37 @@ def load(model: Any, path: str | os.PathLike[str]) -> Loaded:
     Raises:
         FileError: it is missing or broken, or does not fit the model; the model is unchanged.
     """
-    stored, provenance = opened(path)
-    subject = unwrapped(model)
-    slots = slots_of(subject)
-    pairs = _matched(
-        {name: one for name, one in stored.items() if not name.startswith(OUTPUTS)},
-        slots,
-        set(provenance.get("resized", ())),
-        path,
-    )
-    sets = [(*attribute_owner(subject, item["path"], f"{path}"), item["value"]) for item in provenance.get("set", ())]
-    outputs = {name.removeprefix(OUTPUTS): one.read() for name, one in stored.items() if name.startswith(OUTPUTS)}
-    with Journal() as journal:
-        try:
-            for slot, one in pairs:
-                value = one.read().to(slot.dtype)
-                journal.write(slot.snapshot, lambda slot=slot, value=value: slot.write(value))  # type: ignore[misc]
-            for owner, name, new in sets:
-                set_attribute(journal, owner, name, new)
-        except BaseException:
-            journal.rollback()
-            raise
+    ranks = ranks_of(model, copies=False)
+    with ranks.together("loading"):
+        stored, provenance = opened(path)
+        subject = unwrapped(model)
+        reshard(subject)
+        slots = slots_of(subject)
+        pairs = _matched(
+            {name: one for name, one in stored.items() if not name.startswith(OUTPUTS)},
+            slots,
+            set(provenance.get("resized", ())),
+            path,
+        )
+        places = [(item, attribute_owner(subject, item["path"], f"{path}")) for item in provenance.get("set", ())]
+        sets = [(*place, item["value"]) for item, place in places]
+        outputs = {name.removeprefix(OUTPUTS): one.read() for name, one in stored.items() if name.startswith(OUTPUTS)}
+    with Journal() as journal, _undone(journal), ranks.together("loading"):
+        for slot, one in pairs:
+            value = slot.read_from(one)
+            journal.write(slot.snapshot, lambda slot=slot, value=value: slot.write(value))  # type: ignore[misc]
+        for owner, name, new in sets:
+            set_attribute(journal, owner, name, new)
     return Loaded(outputs, provenance)
+
+
+@contextlib.contextmanager
+def _undone(journal: Journal) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        journal.rollback()
+        raise
 
 
 def opened(path: str | os.PathLike[str]) -> tuple[StoredTensors, dict[str, Any]]:
@@ -107,6 +120,8 @@ def _matched(
         slot = found[name]
         if slot.lazy:
             raise FileError(f"cannot load {path}: {name}: {slot.lazy}")
-        if one.shape != tuple(slot.shape) and slot.name not in resized:
+        if slot.refused:
+            raise FileError(f"cannot load {path}: {name}: {slot.refused}")
+        if one.shape != tuple(slot.shape) and (slot.name not in resized or slot.fixed):
             raise FileError(f"cannot load {path}: {name} has shape {one.shape}, the model's {tuple(slot.shape)}")
     return [(found[name], one) for name, one in stored.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -19,6 +19,9 @@ from initkit.errors import PlanError, did_you_mean, listed
 from initkit.plugins import registry
 from initkit.ranks.find import is_sharded, kind_name
 from initkit.streams import Stream
+
+if TYPE_CHECKING:
+    from initkit.shards.reading import Stored
 
 Undo = Callable[[], None]
 
@@ -103,6 +106,14 @@ class Slot(ABC):
     def spread(self, value: torch.Tensor) -> torch.Tensor:
         """A whole value in the form in which :meth:`write` takes it."""
         return value.to(self.dtype)
+
+    def blocks(self) -> Iterator[torch.Tensor]:
+        """The present value in consecutive parts, for whoever writes it down; nothing where another process does."""
+        yield self.read()
+
+    def read_from(self, stored: Stored) -> torch.Tensor:
+        """A tensor of a file in the form in which :meth:`write` takes it."""
+        return stored.read().to(self.dtype)
 
     def measure(self, value: torch.Tensor) -> Statistics | None:
         """Statistics of a value; None where they are taken at the end, by all processes together."""

@@ -367,6 +367,86 @@ def case_checkpoint_round_trip(rank: int, count: int) -> None:
     assert state(again) == state(model)
 
 
+def case_saved_and_loaded(rank: int, count: int) -> None:
+    """One file and a folder of shards: the bytes of one process; each process reads back just its part."""
+    recipes = [Simple(), Whole()]
+    plain = net()
+    report = initkit.apply(plain, recipes, seed=7)
+    model = fsdp(net(meta=True))
+    initkit.apply(model, Simple(), seed=7)
+    found = initkit.apply(model, recipes, seed=7)
+    initkit.save(model, FOLDER / "model.safetensors", report=found)
+    initkit.save(model, FOLDER / "model", report=found, max_shard_size=1000)
+    if rank == 0:
+        initkit.save(plain, FOLDER / "plain.safetensors", report=report)
+        initkit.save(plain, FOLDER / "plain", report=report, max_shard_size=1000)
+        assert (FOLDER / "model.safetensors").read_bytes() == (FOLDER / "plain.safetensors").read_bytes()
+        files = sorted(path.name for path in (FOLDER / "plain").iterdir())
+        assert files[-1] == "model.safetensors.index.json"
+        assert len(files) > 2
+        for name in files:
+            assert (FOLDER / "model" / name).read_bytes() == (FOLDER / "plain" / name).read_bytes(), name
+    dist.barrier()
+    for meta in (False, True):
+        for path in (FOLDER / "model.safetensors", FOLDER / "model"):
+            again = fsdp(net(meta=meta))
+            loaded = initkit.load(again, path)
+            assert state(again) == state(plain)
+            assert again.omega == 30.0
+            assert torch.equal(loaded.outputs["mean"], report.outputs["mean"])
+            assert again.out.weight is again.embed.weight
+    if count > 1:
+        both = mesh(count)
+        other = parallelize_module(net(), both["tp"], {"a": ColwiseParallel(), "b": RowwiseParallel()})
+        fully_shard(other, mesh=both["dp"])
+        initkit.load(other, FOLDER / "plain")
+        assert state(other) == state(plain)
+
+
+def case_saving_fails(rank: int, count: int) -> None:
+    model = fsdp(net())
+    place = FOLDER / "nowhere" / "model.safetensors"
+    words = unchanged(model, initkit.FileError if count == 1 else RankError, lambda: initkit.save(model, place))
+    assert "cannot write" in words
+    assert not place.parent.exists()
+
+
+def case_saving_breaks_off(rank: int, count: int) -> None:
+    """The disk fails in the middle of a tensor: nobody waits for the one who writes, and nothing is left."""
+    from initkit.shards.writing import FileWriter
+
+    model = fsdp(net())
+    write = FileWriter.write
+
+    def broken(self: FileWriter, name: str, buffers: Any) -> None:
+        if name == "b.weight":
+            next(iter(buffers))
+            raise OSError(28, "No space left on device")
+        write(self, name, buffers)
+
+    FileWriter.write = broken  # type: ignore[method-assign]
+    try:
+        place = FOLDER / "full"
+        kind = initkit.FileError if count == 1 else RankError
+        words = unchanged(model, kind, lambda: initkit.save(model, place, max_shard_size=1000))
+    finally:
+        FileWriter.write = write  # type: ignore[method-assign]
+    assert "No space left" in words
+    assert not place.exists()
+
+
+def case_loading_fails(rank: int, count: int) -> None:
+    """A file that is missing for one rank alone: no rank loads anything."""
+    model = fsdp(net())
+    initkit.save(model, FOLDER / "some.safetensors")
+    initkit.apply(model, Simple())
+    place = FOLDER / ("nothing.safetensors" if rank == count - 1 else "some.safetensors")
+    kind = initkit.FileError if count == 1 else RankError
+    words = unchanged(model, kind, lambda: initkit.load(model, place))
+    assert "cannot load" in words
+    assert "nothing.safetensors" in words
+
+
 # Mistakes: all ranks stop, with one message, and nothing has changed
 
 

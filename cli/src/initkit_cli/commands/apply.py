@@ -68,7 +68,7 @@ def command(
             "--output",
             "-o",
             metavar="FILE",
-            help="X.safetensors, or DIR/ for a model that is saved as a folder; the report goes to X.report.json. "
+            help="X.safetensors, or DIR/ for a folder of shards with their index; the report goes to X.report.json. "
             "With --checkpoint the new folder, which holds its report.",
         ),
     ] = None,
@@ -76,6 +76,9 @@ def command(
         str | None,
         typer.Option(metavar="FILE", help="Write one self-contained page as well: X.html, with what it did to signal."),
     ] = None,
+    max_shard_size: Annotated[
+        str, typer.Option(metavar="SIZE", help="With -o DIR/: the most bytes of a file, such as 500MB.")
+    ] = "5GB",
     force: Annotated[bool, typer.Option("--force", help="Replace existing output files.")] = False,
 ) -> None:
     """Initialise a model: all or nothing, with a report."""
@@ -96,6 +99,7 @@ def command(
             output=output,
             checkpoint=checkpoint,
             page=report,
+            max_shard_size=max_shard_size,
             force=force,
         ),
         channel_of(context),

@@ -22,17 +22,26 @@ def is_sharded(tensor: object) -> bool:
     return tensors is not None and isinstance(tensor, tensors.DTensor)
 
 
-def ranks_of(model: Any) -> Ranks:
+def is_spread(model: Any) -> bool:
+    """Whether processes hold parts of the model."""
+    return isinstance(model, nn.Module) and next(_spread_over(model), None) is not None
+
+
+def ranks_of(model: Any, *, copies: bool = True) -> Ranks:
     """The processes that hold a model together: those of its DTensors' meshes and of data-parallel wrappers.
 
     All of them must call this together. A plain model belongs to this process alone.
+
+    Args:
+        model: the model.
+        copies: whether processes that hold whole copies count.
 
     Raises:
         RankError: this process is not among them, or others have not come in time.
     """
     if not isinstance(model, nn.Module) or not dist.is_available() or not dist.is_initialized():
         return Ranks()
-    found = sorted(set(_ranks(model)))
+    found = sorted({*_spread_over(model), *(_copied_to(model) if copies else ())})
     if not found:
         return Ranks()
     if dist.get_rank() not in found:
@@ -72,10 +81,13 @@ def refuse_flattened(model: Any) -> None:
             )
 
 
-def _ranks(model: nn.Module) -> Iterator[int]:
+def _spread_over(model: nn.Module) -> Iterator[int]:
     for tensor in (*model.parameters(), *model.buffers()):
         if is_sharded(tensor):
             yield from tensor.device_mesh.mesh.flatten().tolist()  # type: ignore[attr-defined]
+
+
+def _copied_to(model: nn.Module) -> Iterator[int]:
     for module in model.modules():
         if isinstance(module, nn.parallel.DistributedDataParallel):
             yield from dist.get_process_group_ranks(module.process_group)

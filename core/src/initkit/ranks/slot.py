@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -18,6 +19,8 @@ from initkit.draws.base import Draw
 from initkit.draws.region import Indices, Region
 from initkit.errors import PlanError
 from initkit.ranks.parts import Parts
+from initkit.shards.reading import Stored
+from initkit.shards.rows import read_region
 from initkit.slots import TensorSlot, Undo
 from initkit.streams import Stream
 
@@ -92,6 +95,15 @@ class ShardedSlot(TensorSlot):
     def spread(self, value: torch.Tensor) -> torch.Tensor:
         """Give each process its part of the first one's value; all processes must call it together."""
         return self._of(self.parts.scattered(self, value.detach().to("cpu", self.dtype), 0))
+
+    def blocks(self) -> Iterator[torch.Tensor]:
+        """The whole value block by block, on the first process; all must go through it together, to the end."""
+        self.parts.ranks.meet(f"{self.name} is written down")
+        yield from self.parts.blocks(self, 0)
+
+    def read_from(self, stored: Stored) -> torch.Tensor:
+        """This process's part of a tensor in a file, read without the rest."""
+        return self._of(read_region(stored, self.region).to(self.dtype))
 
     def write(self, value: torch.Tensor, device: torch.device | None = None) -> None:
         """Copy this process's part of a value that is spread in the same way; a meta tensor takes it over."""
