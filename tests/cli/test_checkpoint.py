@@ -129,6 +129,14 @@ def test_work_that_fails(initkit, work, old, listing, words, model, message):
     assert listing() == before
 
 
+def test_several_processes_are_refused(initkit, old, listing):
+    before = listing()
+    env = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "RANK": "0"}
+    done = initkit(*APPLY, "--checkpoint", "old", "-o", "new", "model.py", **env)
+    assert (done.code, "run it without torchrun" in done.err) == (2, True)
+    assert listing() == before
+
+
 def test_a_recipe_that_runs_the_model(initkit, old, listing):
     before = listing()
     done = initkit("apply", "--recipe", "fake/forward", "--checkpoint", "old", "-o", "new", "model.py")
