@@ -151,8 +151,6 @@ class Grown(Recipe):
 class Worked(Recipe):
     """A job reads, writes and notes."""
 
-    reads_values: ClassVar[bool] = True
-
     def plan(self, model: nn.Module) -> Iterator[Item]:
         def work(ctx: JobContext) -> dict[str, torch.Tensor]:
             old = ctx.read("layers.0.weight")
@@ -388,6 +386,41 @@ def test_recipes_that_cannot_work_on_a_checkpoint_say_so(source: Path, tmp_path:
         initkit.rewrite(source, tmp_path / "new", Broken(how), model=hollow())
     assert state(tmp_path) == before
     assert [file.name for file in tmp_path.iterdir()] == ["old"]
+
+
+@dataclass(frozen=True)
+class Reader(Everything):
+    """Says that it reads values."""
+
+    reads_values: ClassVar[bool] = True
+
+
+def test_a_recipe_that_reads_values_while_it_plans_is_refused(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        PlanError, match=r"Reader reads present values while it plans, and a checkpoint is not in memory"
+    ):
+        initkit.rewrite(source, tmp_path / "new", Reader(), model=hollow())
+
+
+@dataclass(frozen=True)
+class FromBuffer(Recipe):
+    """A scale that a small buffer says, which the recipe then changes."""
+
+    def plan(self, model: nn.Module) -> Iterator[Item]:
+        scale = float(model.norm.running_var.mean())  # type: ignore[union-attr, operator]
+        yield Fill("layers.0.weight", Normal(scale), why=f"as the buffer: {scale}")
+        yield Fill("norm.running_var", Constant(4.0), why="another")
+
+
+def test_small_buffers_have_their_values_until_they_are_written(source: Path, tmp_path: Path) -> None:
+    model = hollow()
+    report = initkit.rewrite(source, tmp_path / "new", FromBuffer(), model=model)
+    assert report["layers.0.weight"].why == "as the buffer: 1.0"
+    assert model.norm.running_var.is_meta
+    again = initkit.rewrite(tmp_path / "new", tmp_path / "two", FromBuffer(), model=model)
+    assert again["layers.0.weight"].why == "as the buffer: 4.0"
+    with pytest.raises(InitError, match="uses values of the model itself"):
+        initkit.rewrite(source, tmp_path / "three", [FromBuffer(), FromBuffer()], model=model)
 
 
 def test_an_error_of_a_job_is_its_own(source: Path, tmp_path: Path) -> None:
