@@ -107,6 +107,8 @@ def alike(request: pytest.FixtureRequest, record_property: Callable[[str, object
             record_property("device_speedup", ratio)
             print(f"{recipe}: CPU {seconds:.3f} s, {device} {device_seconds:.3f} s, {ratio:.1f} times as fast")
             return
+        import os
+        if os.environ.get("SHOW"): print("\nWORK", emulated.work.most_common(12), "\nELSE", emulated.elsewhere.most_common(12))
         for operation in there:
             assert emulated.work[operation], f"{operation} did not run on the device; there ran {dict(emulated.work)}"
             assert not emulated.elsewhere[operation], f"{operation} ran on the CPU"

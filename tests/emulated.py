@@ -27,13 +27,10 @@ class There(torch.Tensor):
 
     @staticmethod
     def __new__(cls, here: torch.Tensor) -> There:
+        dense = here.layout == torch.strided
+        strided = {"strides": here.stride(), "storage_offset": here.storage_offset()} if dense else {}
         return torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined,no-any-return]
-            cls,
-            here.size(),
-            strides=here.stride(),
-            storage_offset=here.storage_offset(),
-            dtype=here.dtype,
-            device=torch.device(NAME, 0),
+            cls, here.size(), dtype=here.dtype, layout=here.layout, device=torch.device(NAME, 0), **strided
         )
 
     def __init__(self, here: torch.Tensor) -> None:
@@ -48,6 +45,9 @@ class There(torch.Tensor):
 
     def numpy(self, *, force: bool = False) -> Any:
         raise TypeError(f"can't convert {NAME}:0 device type tensor to numpy. Use Tensor.cpu() first")
+
+    def tolist(self) -> Any:
+        return self.here.tolist()
 
     def __array__(self, dtype: Any = None) -> Any:
         return self.numpy()
@@ -84,8 +84,13 @@ def emulated_device() -> Iterator[Device]:
     if not _registered:
         _setup_privateuseone_for_python_backend(NAME)
         _registered = True
-    with Device() as device:
-        yield device
+    lifted = torch._C._only_lift_cpu_tensors()
+    torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor makes its numbers on the CPU, then moves them
+    try:
+        with Device() as device:
+            yield device
+    finally:
+        torch._C._set_only_lift_cpu_tensors(lifted)
 
 
 def _name(func: Any) -> str:
