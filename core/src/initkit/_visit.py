@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from initkit._journal import Journal
 from initkit.errors import CommitError
@@ -52,7 +52,8 @@ class Visit:
         except torch.OutOfMemoryError as error:
             self._there.clear()
             size = sum(tensor.nbytes for tensor in {id(t): t for _, _, t in found}.values()) / 2**30
-            raise CommitError(f"the model ({size:.1f} GiB) does not fit on {self._device}; give device='cpu'") from error
+            words = f"the model ({size:.1f} GiB) does not fit on {self._device}; give device='cpu'"
+            raise CommitError(words) from error
         self._places = [(module, attribute, id(tensor)) for module, attribute, tensor in found]
         self._devices = [(slot, slot.device) for slot in self._slots.values() if slot.present]
         self._journal.write(self._undo(self._come_back), self._go)
@@ -88,8 +89,9 @@ def _tensors_elsewhere(model: nn.Module, device: torch.device) -> Iterator[tuple
     wanted = torch.empty(0, device=device).device  # "cuda" with its number
     for module in model.modules():
         for attribute, tensor in (*module._parameters.items(), *module._buffers.items()):
-            hollow = tensor is None or tensor.is_meta or isinstance(tensor, UninitializedTensorMixin)
-            if not hollow and tensor.device != wanted:
+            if tensor is None or tensor.is_meta or isinstance(tensor, (UninitializedBuffer, UninitializedParameter)):
+                continue
+            if tensor.device != wanted:
                 yield module, attribute, tensor
 
 

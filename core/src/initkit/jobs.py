@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from initkit._checkpoint import load_checkpoint, save_checkpoint
+from initkit._functional import call_with
 from initkit._guard import undisturbed
 from initkit._visit import Visit
 from initkit.draws.base import Draw
@@ -58,10 +59,17 @@ class JobContext:
     def undisturbed(self, *, train: bool = False, grad: bool = False) -> contextlib.AbstractContextManager[Any]:
         """Context in which the model may run, on ``device``; modes, buffers, gradients, random state are restored.
 
-        To train, run a copy of the parameters through ``torch.func.functional_call`` inside it.
+        To train, run a copy of the parameters through :meth:`call` inside it.
         """
         self._visit.begin()
         return undisturbed(self.model, train=train, grad=grad)
+
+    def call(self, tensors: Mapping[str, torch.Tensor], *args: Any, **kwargs: Any) -> Any:
+        """Call the model with other tensors in place of its own, by name; for use inside :meth:`undisturbed`.
+
+        As ``torch.func.functional_call``, but safe for modules and tensors that bear several names.
+        """
+        return call_with(self.model, tensors, *args, **kwargs)
 
     def end(self) -> None:
         """Bring the model back to its own device; the core calls it when the job has run."""

@@ -70,9 +70,7 @@ def test_mlpinit(alike: Callable[..., None]) -> None:
     alike(Normalised, recipe, rtol=1e-2, atol=1e-3, there=("mm", "native_batch_norm_backward"), graph=graph())
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"norm": "l2"}, {"filter": "chebyshev"}], ids=["qr", "l2", "chebyshev"]
-)
+@pytest.mark.parametrize("options", [{}, {"norm": "l2"}, {"filter": "chebyshev"}], ids=["qr", "l2", "chebyshev"])
 def test_rfp(alike: Callable[..., None], options: dict[str, Any]) -> None:
     alike(Gcn, initkit.recipe("gnn/rfp", width=8, **options), rtol=1e-3, atol=1e-4, graph=graph())
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from initkit import CommitError, JobContext
+from initkit._functional import call_with
 from initkit.probing.inputs import Inputs
 from initkit_ssm.layers import Layer, Site
 
@@ -45,7 +45,7 @@ def layer_input(ctx: JobContext, layer: Layer, inputs: Any) -> Tensor:
     given = Inputs.of(inputs() if callable(inputs) else inputs, ctx.device)
     try:
         with ctx.undisturbed() as model:
-            functional_call(model, copies, given.args, dict(given.kwargs))
+            call_with(model, copies, *given.args, **given.kwargs)
     except Exception as error:
         raise CommitError(
             f"{layer.title}: the model fails on inputs ({given}): {type(error).__name__}: "
