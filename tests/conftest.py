@@ -18,7 +18,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where there is none."""
+    """Skip what needs a GPU where there is none, and make the emulated device known before any test runs."""
+    if any({"emulated", "alike"} & set(getattr(item, "fixturenames", ())) for item in items):
+        _emulation().register()
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return
@@ -29,10 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
 
-@pytest.fixture
-def emulated() -> Iterator[Any]:
-    """A device named ``emulated`` that computes on the CPU but keeps its tensors apart, as a GPU does."""
-    # Loaded once: torch knows one such device a process.
+def _emulation() -> Any:
+    """The module ``emulated.py``, loaded once: torch knows one such device a process."""
     name = "initkit_emulated"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("emulated.py"))
@@ -40,7 +40,13 @@ def emulated() -> Iterator[Any]:
         assert spec.loader is not None
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
-    with sys.modules[name].emulated_device() as device:
+    return sys.modules[name]
+
+
+@pytest.fixture
+def emulated() -> Iterator[Any]:
+    """A device named ``emulated`` that computes on the CPU but keeps its tensors apart, as a GPU does."""
+    with _emulation().emulated_device() as device:
         yield device
 
 

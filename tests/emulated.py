@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map
-from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 NAME = "emulated"
 # What copies between devices, or takes indices and numbers from the CPU.
@@ -74,22 +74,38 @@ class Device(TorchDispatchMode):
         return out
 
 
-_registered = False
+class _Backend(backend_registration._DummyBackendModule):
+    """To be seen inside :func:`emulated_device` alone, lest others take it for an accelerator of the machine."""
+
+    there = False
+
+    def is_available(self) -> bool:
+        return self.there
+
+
+class _Hook(backend_registration._DummyPrivateUse1Hook):
+    def is_available(self) -> bool:
+        return _Backend.there
+
+
+def register() -> None:
+    """Let torch know the device, once, before anything is differentiated: autograd counts devices when it starts."""
+    if not hasattr(torch, NAME):
+        backend_registration._setup_privateuseone_for_python_backend(NAME, _Backend(), _Hook())
 
 
 @contextlib.contextmanager
 def emulated_device() -> Iterator[Device]:
     """Context with the emulated device."""
-    global _registered
-    if not _registered:
-        _setup_privateuseone_for_python_backend(NAME)
-        _registered = True
+    register()
     lifted = torch._C._only_lift_cpu_tensors()
     torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor makes its numbers on the CPU, then moves them
+    _Backend.there = True
     try:
         with Device() as device:
             yield device
     finally:
+        _Backend.there = False
         torch._C._set_only_lift_cpu_tensors(lifted)
 
 
