@@ -97,7 +97,10 @@ class SectionWriter:
         where = f"recipe {self._recipe.id}, job {job.name!r}"
         # Libraries that draw from global random state inside a job are fed from the job's own stream.
         with self._commit.ranks.together(where), random_state(context.stream("global").integer_seed()):
-            results = in_words(where, lambda: job.fn(context))
+            try:
+                results = in_words(where, lambda: job.fn(context))
+            finally:
+                context.end()
         if not isinstance(results, Mapping) or not all(isinstance(v, torch.Tensor) for v in results.values()):
             raise CommitError(f"{where}: it must return tensors by key")
         self._results[job.name] = results
