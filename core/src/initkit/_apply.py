@@ -120,7 +120,7 @@ def _applied(
     sections = _planned_ahead(run)
     _check_meta(run, sections)
     report = Report(type(run.model).__name__, seed, [described(one) for one in run.recipes])
-    commit = Commit(run.slots, report, journal, where, progress)
+    commit = Commit(run.slots, report, journal, where, progress, run.narrowing)
     _write_all(run, sections, commit)
     commit.finish()
     return report
@@ -165,8 +165,8 @@ class _Run:
         _check_needs(self.recipes, needs)
         self.model = unwrapped(model)
         self.slots: Slots = slots_of(self.model)
-        self._narrowing = Narrowing(_globs(only, "only"), _globs(exclude, "exclude"))
-        self._narrowing.check(self.slots)
+        self.narrowing = Narrowing(_globs(only, "only"), _globs(exclude, "exclude"))
+        self.narrowing.check(self.slots)
         self._needs = needs
 
     def section(self, one: Recipe) -> Section:
@@ -176,7 +176,7 @@ class _Run:
         given = {name: self._needs[name] for name in wanted.all if name in self._needs}
         with random_state(), torch.no_grad():
             items = list(one.plan(self.model, **given))
-        return Section(one, checked_items(one, items, self.slots, self._narrowing))
+        return Section(one, checked_items(one, items, self.slots, self.narrowing))
 
 
 def _planned_ahead(run: _Run) -> list[Section | None]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from initkit._attributes import attribute_owner
+from initkit._check import Narrowing
 from initkit._guard import random_state
 from initkit._journal import Journal, Undo
 from initkit._plan import Section
@@ -31,13 +32,20 @@ class Commit:
         journal: records how to undo each write.
         device: where heavy work runs and meta tensors are made.
         progress: shows how far it is, or None.
+        narrowing: what may be written.
     """
 
     def __init__(
-        self, slots: Slots, report: Report, journal: Journal, device: torch.device, progress: Progress | None
+        self,
+        slots: Slots,
+        report: Report,
+        journal: Journal,
+        device: torch.device,
+        progress: Progress | None,
+        narrowing: Narrowing,
     ) -> None:
         self.slots, self.report, self.journal = slots, report, journal
-        self.device, self.progress = device, progress
+        self.device, self.progress, self.narrowing = device, progress, narrowing
         self.written_by_jobs: dict[str, tuple[Recipe, Job]] = {}
         self.kept_by_jobs: dict[str, tuple[Job, str]] = {}
 

@@ -83,8 +83,15 @@ class JobContext:
         return self._commit.slots.find(name, f"job {self._job.name!r}").read().clone()
 
     def write(self, name: str, value: torch.Tensor) -> None:
-        """Write a tensor of the model; rolled back if anything fails later, reported unless a fill follows."""
+        """Write a tensor of the model; rolled back if anything fails later, reported unless a fill follows.
+
+        A tensor that the caller shut out with ``only`` or ``exclude`` stays as it is.
+        """
         slot = self._commit.slots.find(name, f"job {self._job.name!r}")
+        shut_out = self._commit.narrowing.why_not((slot.name, *slot.aliases))
+        if shut_out is not None:
+            self._commit.report.reasons.setdefault(slot.name, shut_out)
+            return
         self._commit.journal.write(slot.snapshot, lambda: slot.write(value.to(slot.dtype), self.device))
         self._commit.written_by_jobs[slot.name] = (self._recipe, self._job)
 

@@ -1,0 +1,60 @@
+"""The plugin's own module, which everybody imports who asks what there is."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+from initkit.plugins import SELECT, STRICT, TRACE, registry
+from initkit.testing.case import Case, Skip
+
+_LOOK = """
+import json, sys
+for name in ("torch", "numpy", "pydantic"):
+    sys.modules[name] = None  # importing it fails
+from initkit.plugins import registry
+plugin = registry().plugin(sys.argv[1])
+cards = [[card.id, card.summary, [need.name for need in card.asked]] for card in plugin.cards]
+heavy = sorted(name for name in sys.argv[2:] if sys.modules.get(name) is not None)
+print(json.dumps({"cards": cards, "heavy": heavy}))
+"""
+_HEAVY = (
+    "jax",
+    "matplotlib",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "tensorflow",
+    "torch_geometric",
+    "torchvision",
+    "transformers",
+)
+
+
+def check_the_plugin_module_is_light(case: Case) -> None:
+    """The cards can be read where torch, numpy and pydantic cannot be imported, and the module imports nothing heavy."""
+    card = case.card
+    plugin = registry().plugin(card.plugin)
+    if plugin.file is not None:
+        raise Skip("a plugin that is one file holds cards and recipes together")
+    found = _seen_from_outside(plugin.name, (*_HEAVY, card.target.partition(":")[0]))
+    assert "error" not in found, f"reading the cards fails: {found.get('error')}"
+    assert not found["heavy"], f"{plugin.module} imports {', '.join(found['heavy'])}; leave that to the recipe's module"
+    said = [card.id, card.summary, [need.name for need in card.asked]]
+    assert said in found["cards"], f"the card of {card.id} is another one in a fresh process"
+
+
+@functools.cache
+def _seen_from_outside(plugin: str, modules: tuple[str, ...]) -> dict[str, Any]:
+    environment = {key: value for key, value in os.environ.items() if key not in (STRICT, TRACE)}
+    environment |= {SELECT: plugin, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", _LOOK, plugin, *modules], capture_output=True, text=True, env=environment, check=False
+    )
+    if done.returncode:
+        return {"error": (done.stderr.strip().splitlines() or ["no message"])[-1]}
+    return dict(json.loads(done.stdout))

@@ -1,0 +1,79 @@
+"""Options and data: what is accepted, what is refused and how."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from typing import Any
+
+import initkit
+from initkit._recipe import needs_of
+from initkit.errors import InitError, NeedError, OptionError
+from initkit.testing.case import Case, Skip
+
+
+def check_options_round_trip_through_json(case: Case) -> None:
+    """A recipe made again from its options is equal."""
+    made = case.made
+    again = type(made)(**json.loads(json.dumps(made.options())))
+    assert again == made, f"{made.options()} gives another recipe"
+
+
+def check_unknown_options_are_refused(case: Case) -> None:
+    """A misspelt option is an error that names it."""
+    card = case.card
+    _refused(lambda: initkit.recipe(card.id, zz_no_such_option=1), OptionError, "zz_no_such_option")
+
+
+def check_options_of_a_wrong_type_are_refused(case: Case) -> None:
+    """An object that is no value is refused for every option, in one line with the recipe's and the option's name."""
+    kind = type(case.made)
+    options = [
+        option for option in fields(kind) if option.default is not MISSING or option.default_factory is not MISSING
+    ]
+    if not options:
+        raise Skip("the recipe has no options")
+    for option in options:
+        _refused(lambda option=option: kind(**{option.name: _NoValue()}), OptionError, option.name, case.made.id)
+
+
+def check_missing_data_is_named(case: Case) -> None:
+    """Leaving out a need is an error that names the recipe and the need."""
+    required = needs_of(case.made).required
+    if not required:
+        raise Skip("the recipe needs no data")
+    for name in required:
+        others = {other: value for other, value in case.needs.items() if other != name}
+        _refused(
+            lambda others=others: initkit.plan(case.model(), case.made, **others), NeedError, name, case.made.id
+        )
+
+
+def check_unknown_keywords_are_named(case: Case) -> None:
+    """A keyword that the recipe does not ask for is an error that names it."""
+    needs = {**case.needs, "zz_no_such_need": 1}
+    _refused(lambda: initkit.plan(case.model(), case.made, **needs), NeedError, "zz_no_such_need", case.made.id)
+
+
+def check_recipe_pickles(case: Case) -> None:
+    """A recipe goes through pickle and comes back equal."""
+    made = case.made
+    assert pickle.loads(pickle.dumps(made)) == made, "the unpickled recipe differs"
+
+
+class _NoValue:
+    """No value of any option."""
+
+
+def _refused(call: Callable[[], Any], kind: type[InitError], *words: str) -> None:
+    try:
+        call()
+    except kind as error:
+        text = str(error)
+        for word in words:
+            assert word in text, f"the message does not name {word!r}: {text}"
+        assert "\n" not in text, f"the message has more than one line: {text}"
+    else:
+        raise AssertionError(f"{words[0]} was accepted")
