@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import pickle
 from collections.abc import Callable
@@ -22,9 +23,12 @@ def check_options_round_trip_through_json(case: Case) -> None:
 
 
 def check_unknown_options_are_refused(case: Case) -> None:
-    """A misspelt option is an error that names it."""
-    card = case.card
-    _refused(lambda: initkit.recipe(card.id, zz_no_such_option=1), OptionError, "zz_no_such_option")
+    """A misspelt option is an error that names it, on the command line and in Python."""
+    kind: Any = type(case.made)
+    _refused(lambda: kind(zz_no_such_option=1), (TypeError, OptionError), "zz_no_such_option")
+    card = case.found_card
+    if card is not None:
+        _refused(lambda: initkit.recipe(card.id, zz_no_such_option=1), OptionError, "zz_no_such_option")
 
 
 def check_options_of_a_wrong_type_are_refused(case: Case) -> None:
@@ -40,19 +44,28 @@ def check_options_of_a_wrong_type_are_refused(case: Case) -> None:
 
 
 def check_missing_data_is_named(case: Case) -> None:
-    """Leaving out a need is an error that names the recipe and the need."""
-    required = needs_of(case.made).required
-    if not required:
+    """Leaving out a need is an error that names the recipe and the need; without an optional one it can plan or say so."""
+    needs = needs_of(case.made)
+    if not needs.all:
         raise Skip("the recipe needs no data")
-    for name in required:
-        others = {other: value for other, value in case.needs.items() if other != name}
-        _refused(
-            lambda others=others: initkit.plan(case.model(), case.made, **others), NeedError, name, case.made.id
-        )
+    for name in needs.required:
+        others = _without(case, name)
+        _refused(lambda others=others: initkit.plan(case.model(), case.made, **others), NeedError, name, case.made.id)
+    for name in set(needs.optional) & set(case.needs):
+        try:
+            initkit.plan(case.model(), case.made, **_without(case, name))
+        except InitError as error:
+            assert name in str(error), f"without the optional {name} it fails and does not name it: {error}"
+
+
+def _without(case: Case, name: str) -> dict[str, Any]:
+    return {other: value for other, value in case.needs.items() if other != name}
 
 
 def check_unknown_keywords_are_named(case: Case) -> None:
-    """A keyword that the recipe does not ask for is an error that names it."""
+    """A keyword that the recipe does not ask for is an error that names it: ``plan`` swallows none."""
+    kinds = {parameter.kind for parameter in inspect.signature(case.made.plan).parameters.values()}
+    assert inspect.Parameter.VAR_KEYWORD not in kinds, "plan takes any keyword; name what it asks for"
     needs = {**case.needs, "zz_no_such_need": 1}
     _refused(lambda: initkit.plan(case.model(), case.made, **needs), NeedError, "zz_no_such_need", case.made.id)
 
@@ -67,7 +80,7 @@ class _NoValue:
     """No value of any option."""
 
 
-def _refused(call: Callable[[], Any], kind: type[InitError], *words: str) -> None:
+def _refused(call: Callable[[], Any], kind: type[Exception] | tuple[type[Exception], ...], *words: str) -> None:
     try:
         call()
     except kind as error:
