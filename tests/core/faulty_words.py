@@ -88,11 +88,14 @@ class SaysNoSource(Good):
     """
 
 
+@dataclass(frozen=True)
 class ExplainsNothing(Good):
-    """Does not say what its options do.
+    """Does not say what its option does.
 
     Source: this test.
     """
+
+    extra: int = 0
 
 
 class BadBibtex(Good):

@@ -21,7 +21,7 @@ class Source:
     """Where a plugin's module lies.
 
     Attributes:
-        given: the path as it was given, for messages.
+        place: the file or folder that was given.
         name: of the plugin.
         module: its dotted name.
         file: of the module.
@@ -29,7 +29,7 @@ class Source:
         alone: whether the plugin is this one file.
     """
 
-    given: str
+    place: Path
     name: str
     module: str
     file: Path
@@ -88,7 +88,7 @@ def source_of(path: str) -> Source:
         )
     if _hides(name, place):
         raise PluginError(f"plugin {path}: there is a module {name!r} already; give the file another name")
-    return Source(path, name, name, place, place.parent, alone=True)
+    return Source(place, name, name, place, place.parent, alone=True)
 
 
 def _folder(path: str, place: Path) -> Source:
@@ -105,8 +105,10 @@ def _folder(path: str, place: Path) -> Source:
         raise PluginError(f"plugin {path}: {package.name!r} is no name of a package")
     module = f"{package.name}.plugin"
     if _hides(package.name, package / "__init__.py", package):
-        raise PluginError(f"plugin {path}: there is another package {package.name!r}; uninstall it or rename the folder")
-    return Source(path, name, module, doors[0], package.parent, alone=False)
+        raise PluginError(
+            f"plugin {path}: there is another package {package.name!r}; uninstall it or rename the folder"
+        )
+    return Source(place, name, module, doors[0], package.parent, alone=False)
 
 
 def _hides(name: str, *places: Path) -> bool:

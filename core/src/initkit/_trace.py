@@ -35,7 +35,9 @@ def tell_hook_calls(manager: pluggy.PluginManager) -> None:
         given = ", ".join(f"{name}={_short(value)}" for name, value in arguments.items())
         asked = ", ".join(one.plugin_name for one in reversed(implementations)) or "nobody"
         error = outcome.exception
-        found = f"raises {type(error).__name__}: {_cut(str(error))}" if error is not None else _count(outcome.get_result())
+        found = (
+            f"raises {type(error).__name__}: {_cut(str(error))}" if error is not None else _count(outcome.get_result())
+        )
         _say(f"{hook}({given}) asks {asked}: {found}", starts.pop())
 
     manager.add_hookcall_monitoring(before, after)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import os
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,7 +31,7 @@ TRACE = "INITKIT_TRACE"
 
 @dataclass(frozen=True)
 class Plugin:
-    """One plugin; ``cause`` says why it is broken, None when it works; ``file`` where it lies if it is one file."""
+    """One plugin; ``cause`` says why it is broken, None when it works; ``path`` is set if it is not installed."""
 
     name: str
     module: str
@@ -39,7 +40,7 @@ class Plugin:
     cards: tuple[Card, ...] = ()
     hooks: tuple[str, ...] = ()
     cause: str | None = None
-    file: str | None = None
+    path: str | None = None
 
     @property
     def broken(self) -> bool:
@@ -140,9 +141,7 @@ class Registry:
                     f"plugin {path}: a plugin named {source.name!r} is there already, from {plugin.distribution} "
                     f"{plugin.version}; give this one another name"
                 )
-        bare = Plugin(
-            source.name, source.module, source.label, source.version, file=str(source.file) if source.alone else None
-        )
+        bare = Plugin(source.name, source.module, source.label, source.version, path=str(source.place))
         plugin = _load(self.manager, bare, source)
         if plugin.cause is not None:
             raise PluginError(f"plugin {path} is broken: {plugin.cause}")
@@ -266,6 +265,18 @@ def _cards(manager: pluggy.PluginManager, module: Any, name: str) -> tuple[Card,
 
 def _cause(what: str, error: BaseException) -> str:
     words = " ".join(str(error).split()) or "no message"
+    place = _place(error)
+    if isinstance(error, SyntaxError):
+        words = error.msg
+    return f"{what}: {type(error).__name__}: {words}{place}"
+
+
+def _place(error: BaseException) -> str:
+    """Where in the plugin's own code an error was raised: `` (file.py, line 3)``; "" where it was not there."""
     if isinstance(error, SyntaxError) and error.filename:
-        words = f"{error.msg} ({os.path.basename(error.filename)}, line {error.lineno})"
-    return f"{what}: {type(error).__name__}: {words}"
+        return f" ({os.path.basename(error.filename)}, line {error.lineno})"
+    ours = (os.path.dirname(__file__), os.path.dirname(pluggy.__file__), os.path.dirname(importlib.__file__))
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(("<", *ours)):
+            return f" ({os.path.basename(frame.filename)}, line {frame.lineno})"
+    return ""

@@ -12,11 +12,14 @@ from initkit_cli.commands import _shared
 
 app = typer.Typer(**style())
 
-_MORE = (
-    "MODEL is a Python file, and it is executed. It defines the name model (an nn.Module, an estimator, or a function "
+_MORE = _shared.examples(
+    "initkit apply --plugin gnn model.py",
+    "initkit apply --plugin gnn --recipe virgo --set variant=forward model.py",
+    "initkit apply --dry-run --plugin ./mine.py model.py:build",
+    more="MODEL is a Python file, and it is executed. It defines the name model (an nn.Module, an estimator, or a function "
     "that returns one) and one name for each kind of data that the recipes need: a value, a function or a path.\n\n"
     "torch, numpy and random are seeded with --seed before it runs, so that what the recipes leave alone is the same "
-    "each time as well."
+    "each time as well.",
 )
 
 
@@ -24,15 +27,8 @@ _MORE = (
 def command(
     context: typer.Context,
     model: _shared.Model,
-    plugin: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A plugin; alone, its default recipe. May repeat.")
-    ] = None,
-    recipe: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="RECIPE", help="A recipe of the plugin before it, or PLUGIN/RECIPE. May repeat, in order."
-        ),
-    ] = None,
+    plugin: Annotated[list[str] | None, _shared.PLUGIN] = None,
+    recipe: Annotated[list[str] | None, _shared.RECIPE] = None,
     settings: _shared.Settings = None,
     data: _shared.Data = None,
     set_model: _shared.SetModel = None,

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import initkit
+from initkit._stats import bytes_of
 from initkit.slots import slots_of
 
 
@@ -76,7 +77,7 @@ def state(model: Any) -> State:
 def bits(model: Any) -> dict[str, bytes]:
     """The bytes of every tensor that has values, by name."""
     return {
-        name: slot.read().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        name: bytes_of(slot.read()).tobytes()
         for name, slot in slots_of(model).items()
         if slot.present and not slot.originals
     }

@@ -17,9 +17,9 @@ import json, sys
 for name in ("torch", "numpy", "pydantic"):
     sys.modules[name] = None  # importing it fails
 from initkit.plugins import registry
-plugin = registry().plugin(sys.argv[1])
+plugin = registry().add(sys.argv[2]) if sys.argv[2] else registry().plugin(sys.argv[1])
 cards = [[card.id, card.summary, [need.name for need in card.asked]] for card in plugin.cards]
-heavy = sorted(name for name in sys.argv[2:] if sys.modules.get(name) is not None)
+heavy = sorted(name for name in sys.argv[3:] if sys.modules.get(name) is not None)
 print(json.dumps({"cards": cards, "heavy": heavy}))
 """
 _HEAVY = (
@@ -39,9 +39,9 @@ def check_the_plugin_module_is_light(case: Case) -> None:
     """The cards can be read where torch, numpy and pydantic cannot be imported, and the module imports nothing heavy."""
     card = case.card
     plugin = registry().plugin(card.plugin)
-    if plugin.file is not None:
+    if plugin.path is not None and os.path.isfile(plugin.path):
         raise Skip("a plugin that is one file holds cards and recipes together")
-    found = _seen_from_outside(plugin.name, (*_HEAVY, card.target.partition(":")[0]))
+    found = _seen_from_outside(plugin.name, plugin.path or "", (*_HEAVY, card.target.partition(":")[0]))
     assert "error" not in found, f"reading the cards fails: {found.get('error')}"
     assert not found["heavy"], f"{plugin.module} imports {', '.join(found['heavy'])}; leave that to the recipe's module"
     said = [card.id, card.summary, [need.name for need in card.asked]]
@@ -49,11 +49,11 @@ def check_the_plugin_module_is_light(case: Case) -> None:
 
 
 @functools.cache
-def _seen_from_outside(plugin: str, modules: tuple[str, ...]) -> dict[str, Any]:
+def _seen_from_outside(plugin: str, path: str, modules: tuple[str, ...]) -> dict[str, Any]:
     environment = {key: value for key, value in os.environ.items() if key not in (STRICT, TRACE)}
-    environment |= {SELECT: plugin, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment |= {SELECT: "" if path else plugin, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
-        [sys.executable, "-c", _LOOK, plugin, *modules], capture_output=True, text=True, env=environment, check=False
+        [sys.executable, "-c", _LOOK, plugin, path, *modules], capture_output=True, text=True, env=environment, check=False
     )
     if done.returncode:
         return {"error": (done.stderr.strip().splitlines() or ["no message"])[-1]}

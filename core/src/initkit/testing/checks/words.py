@@ -27,13 +27,13 @@ def check_docstring_has_summary_and_source(case: Case) -> None:
 
 
 def check_docstring_explains_every_option(case: Case) -> None:
-    """The docstring's ``Args:`` has a line for each option."""
+    """The ``Args:`` of the docstring, or of a base's, has a line for each option."""
     options = [option.name for option in fields(case.made)]
     if not options:
         raise Skip("the recipe has no options")
-    text = inspect.getdoc(type(case.made)) or ""
+    text = "\n".join(inspect.cleandoc(kind.__doc__ or "") for kind in type(case.made).__mro__)
     missing = [name for name in options if not re.search(rf"^\s+{re.escape(name)}:\s*\S", text, re.MULTILINE)]
-    assert "Args:" in text and not missing, f"the docstring's Args: says nothing of {', '.join(missing) or 'options'}"
+    assert "Args:" in text and not missing, f"Args: says nothing of {', '.join(missing) or 'options'}"
 
 
 def check_bibtex_parses(case: Case) -> None:
