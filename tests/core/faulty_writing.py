@@ -116,8 +116,8 @@ class ReplacesAParameter(Still):
 
     def after(self, model: nn.Module) -> Iterator[Item]:
         def work(ctx: JobContext) -> None:
-            old = ctx.model.b.bias
-            ctx.model.b.bias = nn.Parameter(old.detach(), old.requires_grad)
+            layer = next(module for module in list(ctx.model.modules())[::-1] if isinstance(module, nn.Linear))
+            layer.bias = nn.Parameter(layer.bias.detach(), layer.bias.requires_grad)
 
         yield job("replace", work)
 

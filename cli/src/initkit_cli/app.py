@@ -43,6 +43,11 @@ class _LightHelp:
 class Command(_LightHelp, TyperCommand):
     """A command."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for param in self.params:
+            _leave_nothing_alone(param)
+
 
 class _Telling(_LightHelp, TyperGroup):
     """Says what is near where there is no command of a name."""
@@ -104,4 +109,17 @@ def command() -> Any:
         if context.invoked_subcommand is None:
             print(context.get_help())
 
-    return typer.main.get_command(app)
+    found: Any = typer.main.get_command(app)
+    for param in found.params:
+        _leave_nothing_alone(param)
+    return found
+
+
+def _leave_nothing_alone(param: Any) -> None:
+    """Keep typer from importing pydantic to convert the None of an option that is not given."""
+    convert = param.process_value
+
+    def process(context: Any, value: Any) -> Any:
+        return None if value is None and not param.required else convert(context, value)
+
+    param.process_value = process

@@ -13,7 +13,7 @@ from initkit.plugins import registry
 from initkit_cli import needs, render
 from initkit_cli.channel import Channel
 from initkit_cli.failures import UsageError, one_line
-from initkit_cli.plugin_paths import adopted
+from initkit_cli.plugin_paths import adopted, is_path
 from initkit_cli.selection import find_card, find_plugin
 from initkit_cli.subject import seed_everything
 from initkit_cli.target import BUILDERS, Names, Target, execute, find_builder, parse_target
@@ -83,7 +83,7 @@ def checked(word: str, recipes: Sequence[str], models: Sequence[str], channel: C
     """
     from initkit.testing import check_case
 
-    if os.path.exists(word) and word not in {one.name for one in registry().plugins}:
+    if not is_path(word) and os.path.exists(word) and word not in {one.name for one in registry().plugins}:
         word = os.path.join(os.curdir, word)
     plugin = find_plugin(registry(), adopted(word))
     cards = [find_card(registry(), name, plugin.name) for name in recipes] or list(plugin.cards)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from initkit._recipe import Recipe
+from initkit.testing import elsewhere
 from initkit.testing.case import Case, Skip
 from initkit.testing.checks import MODULES
 
@@ -114,6 +115,7 @@ def check_case(case: Case) -> Outcome:
     Raises:
         InitError: there is no such recipe.
     """
+    elsewhere.start()
     return Outcome(case.made.id, tuple(result_of(check, case) for check in all_checks()))
 
 

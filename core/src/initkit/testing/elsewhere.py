@@ -41,6 +41,14 @@ def reason_against() -> None:
         raise Skip("this process uses no vector instructions")
 
 
+def start() -> None:
+    """Let the other process begin, which takes seconds, while this one goes on."""
+    import torch
+
+    if torch.backends.cpu.get_cpu_capability() != "DEFAULT":
+        _process()
+
+
 def digests(recipe: Recipe, model: Any, needs: Mapping[str, Any], seed: int) -> dict[str, str]:
     """The hashes of what a recipe writes in the other process, by tensor.
 
