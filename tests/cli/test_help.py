@@ -36,7 +36,9 @@ def test_every_help_has_an_example_that_parses(initkit, monkeypatch, words):
         root = command()
         context = root.make_context(program, list(rest))
         while getattr(context.command, "list_commands", None) is not None:
-            name, found_command, left = context.command.resolve_command(context, [*context._protected_args, *context.args])
+            name, found_command, left = context.command.resolve_command(
+                context, [*context._protected_args, *context.args]
+            )
             context = found_command.make_context(name, left, parent=context)
         assert context.command.name == words[-1]
 
@@ -45,7 +47,13 @@ def complete(environment, words: str, **env: str) -> list[str]:
     number = len(shlex.split(words)) - (0 if words.endswith(" ") else 1)
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "initkit_cli"],
-        env={**environment, "_INITKIT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(number), **env},
+        env={
+            **environment,
+            "_INITKIT_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(number),
+            **env,
+        },
         capture_output=True,
         text=True,
     )

@@ -91,16 +91,21 @@ def test_every_result_is_told_and_a_failure_ends_with_1(initkit, mine):
     assert done.code == 1, done.err
     rows = [re.split(r"  +", line) for line in done.out.splitlines()]
     assert rows[0] == ["recipe", "ran", "failed", "skipped"]
-    assert rows[1][0] == "mine/good" and int(rows[1][1]) >= 38 and rows[1][2] == "0"
+    assert rows[1][0] == "mine/good"
+    assert int(rows[1][1]) >= 38
+    assert rows[1][2] == "0"
     failed = [row[:3] for row in rows if row[2:3] == ["failed"] and row[0] != "recipe"]
     assert ["mine/bad", "modes_are_left", "failed"] in failed
     assert {row[0] for row in failed} == {"mine/bad"}
     skipped = [row for row in rows if row[2:3] == ["skipped"] and row[0] != "recipe"]
-    assert skipped and all(len(row) == 4 and row[3] for row in skipped)
+    assert skipped
+    assert all(len(row) == 4 and row[3] for row in skipped)
     assert ["mine/good", "missing_data_is_named", "skipped", "the recipe needs no data"] in skipped
     assert re.search(r"mine/good +values_are_finite +passed +No NaN, no infinity\.", done.out)
     assert "not checked: mine/convs: no layer of its kind" in done.out
-    assert re.search(r"^mine: 3 of 4 recipes checked: \d+ checks ran, \d+ failed, \d+ were skipped$", done.out, re.MULTILINE)
+    assert re.search(
+        r"^mine: 3 of 4 recipes checked: \d+ checks ran, \d+ failed, \d+ were skipped$", done.out, re.MULTILINE
+    )
 
 
 def test_a_file_that_defines_a_model_needs_no_other(initkit, write):
@@ -108,10 +113,13 @@ def test_a_file_that_defines_a_model_needs_no_other(initkit, write):
     done = initkit("plugin", "check", "./mine.py", "--recipe", "fitted", "--json")
     assert done.code == 0, done.err + done.out
     found = done.json
-    assert found["plugin"] == "mine" and found["ok"] and found["failed"] == 0
+    assert found["plugin"] == "mine"
+    assert found["ok"]
+    assert found["failed"] == 0
     (recipe,) = found["recipes"]
     assert recipe["recipe"] == "mine/fitted"
-    assert found["ran"] == recipe["ran"] and recipe["ran"] + recipe["skipped"] == len(recipe["results"]) >= 25
+    assert found["ran"] == recipe["ran"]
+    assert recipe["ran"] + recipe["skipped"] == len(recipe["results"]) >= 25
     by_name = {one["check"]: one for one in recipe["results"]}
     assert by_name["missing_data_is_named"]["status"] == "passed"
     assert by_name["values_are_finite"]["promise"] == "No NaN, no infinity."
@@ -137,8 +145,14 @@ MISTAKES = {
     ("./nowhere",): (2, "./nowhere: there is no such file or folder"),
     ("fake",): (2, "plugin 'fake' brings no model to be checked on"),
     ("fake", "--model", "nine.py"): (2, "there is no file nine.py"),
-    ("fake", "--model", "model.py", "--recipe", "smal"): (2, "plugin 'fake' has no recipe 'smal'; did you mean 'small'"),
-    ("./syntax",): (1, "plugin ./syntax is broken: import fails: SyntaxError: '(' was never closed (plugin.py, line 1)"),
+    ("fake", "--model", "model.py", "--recipe", "smal"): (
+        2,
+        "plugin 'fake' has no recipe 'smal'; did you mean 'small'",
+    ),
+    ("./syntax",): (
+        1,
+        "plugin ./syntax is broken: import fails: SyntaxError: '(' was never closed (plugin.py, line 1)",
+    ),
     ("./syntax.py",): (1, "SyntaxError: '(' was never closed (syntax.py, line 1)"),
 }
 

@@ -103,7 +103,9 @@ def test_a_folder_is_a_plugin_too(initkit, write, door):
     place = f"project/{door}" if "/" in door else f"project/initkit_mine/{door}"
     cards, _, recipes = MINE.partition("@hookimpl\ndef initkit_probes")
     write(place, cards.replace("mine:Small", "initkit_mine.small:Small"))
-    write(place.replace("plugin.py", "small.py"), cards.partition("@hookimpl")[0] + recipes[recipes.index("@dataclass") :])
+    write(
+        place.replace("plugin.py", "small.py"), cards.partition("@hookimpl")[0] + recipes[recipes.index("@dataclass") :]
+    )
     write(place.replace("plugin.py", "__init__.py"), "")
     folder = "project" if "/" in door else "project/initkit_mine"
     done = initkit("apply", "--dry-run", "--plugin", f"./{folder}", "model.py", "--json")
@@ -113,11 +115,15 @@ def test_a_folder_is_a_plugin_too(initkit, write, door):
 
 MISTAKES = {
     "nine.py": (None, 2, "--plugin ./nine.py: there is no such file or folder; did you mean 'mine.py'?"),
-    "syntax.py": ("x = (", 1, "plugin ./syntax.py is broken: import fails: SyntaxError: '(' was never closed (syntax.py, line 1)"),
+    "syntax.py": (
+        "x = (",
+        1,
+        "plugin ./syntax.py is broken: import fails: SyntaxError: '(' was never closed (syntax.py, line 1)",
+    ),
     "missing.py": (
         "# one\n\nimport nowhere",
         1,
-        "plugin ./missing.py is broken: import fails: ModuleNotFoundError: No module named 'nowhere' (missing.py, line 3)",
+        "./missing.py is broken: import fails: ModuleNotFoundError: No module named 'nowhere' (missing.py, line 3)",
     ),
     "raises.py": (
         "from initkit import hookimpl\n@hookimpl\ndef initkit_recipes():\n    raise KeyError('oh')\n",
@@ -125,7 +131,11 @@ MISTAKES = {
         "plugin ./raises.py is broken: initkit_recipes fails: KeyError: 'oh' (raises.py, line 4)",
     ),
     "hookless.py": ("x = 1", 1, "no function initkit_recipes marked with @hookimpl"),
-    "stops.py": ("raise SystemExit(3)", 1, "plugin ./stops.py is broken: import fails: SystemExit: 3 (stops.py, line 1)"),
+    "stops.py": (
+        "raise SystemExit(3)",
+        1,
+        "plugin ./stops.py is broken: import fails: SystemExit: 3 (stops.py, line 1)",
+    ),
     "random.py": ("x = 1", 1, "plugin ./random.py: there is a module 'random' already; give the file another name"),
     "my-plugin.py": ("x = 1", 1, "the file's name is the plugin's, so it must be lower-case letters"),
     "fake.py": (MINE.replace("mine:", "fake:"), 1, "a plugin named 'fake' is there already, from initkit-fake 1.5"),

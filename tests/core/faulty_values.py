@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from faulty import COUNT, Fault, Good, alike, job, linears
 from torch import nn
 
+from faulty import COUNT, Fault, Good, alike, job, linears
 from initkit import Draw, Fill, Item, Normal, Stream
 from initkit.draws.scaled import Elementwise
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from faulty import Fault, Good
 from torch import nn
 
+from faulty import Fault, Good
 from initkit import Item
 
 

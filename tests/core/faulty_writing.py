@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from faulty import Fault, Good, Still, job, linears, tied
 from torch import nn
 
+from faulty import Fault, Good, Still, job, linears, tied
 from initkit import Draw, Fill, Item, JobContext, Normal, Set, Values
 
 SEEN: weakref.WeakSet[nn.Module] = weakref.WeakSet()
@@ -78,7 +78,7 @@ class CountsOnMatrices(Good):
     """Unpacks the shape of a matrix."""
 
     def draw(self, model: nn.Module, name: str) -> Draw:
-        rows, columns = model.get_parameter(name).shape
+        _rows, _columns = model.get_parameter(name).shape
         return Normal(self.std)
 
 

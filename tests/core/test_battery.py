@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+import torch
+
 import faulty_values
 import faulty_words
 import faulty_writing
-import pytest
-import torch
 from faulty import Fault, Good, GoodWithData, build, tied
-
 from initkit.plugins import registry
 from initkit.testing import Case, Outcome, Result, all_checks, check_case, check_recipe
 
@@ -26,7 +26,8 @@ from initkit import Card, hookimpl
 
 @hookimpl
 def initkit_recipes():
-    return [Card("good", "faulty:Good", "Normal weights."), Card("data", "faulty:GoodWithData", "Normal weights.", NEEDS)]
+    words = "Normal weights."
+    return [Card("good", "faulty:Good", words), Card("data", "faulty:GoodWithData", words, NEEDS)]
 """
 HEAVY_DOOR = "try:\n    import torch\nexcept ImportError:\n    pass\nimport tensorflow\n" + GOOD_DOOR
 NEEDS = 'needs=("inputs", "labels?")'

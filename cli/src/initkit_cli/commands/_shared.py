@@ -13,7 +13,6 @@ from initkit_cli.plugin_paths import adopted
 Words = list[str] | None
 
 
-
 def examples(*commands: str, more: str = "") -> str:
     """The end of a command's help: words, and commands as a user would type them."""
     return "\n\n".join(filter(None, [more, "Examples:" if len(commands) > 1 else "Example:", *commands]))
@@ -42,9 +41,7 @@ PROBING = _option("NAME", "Take the probes of this plugin too. May repeat.", com
 RECIPE = _option(
     "RECIPE", "A recipe of the plugin before it, or PLUGIN/RECIPE. May repeat, in order.", completing.recipes
 )
-AROUND = _option(
-    "RECIPE", "Show the model before and after this recipe. May repeat, in order.", completing.recipes
-)
+AROUND = _option("RECIPE", "Show the model before and after this recipe. May repeat, in order.", completing.recipes)
 START = _option(
     "START", "A start: default, a recipe, or recipes joined by + in order. The first is the base.", completing.recipes
 )

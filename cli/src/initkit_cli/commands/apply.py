@@ -12,18 +12,20 @@ from initkit_cli.commands import _shared
 
 app = typer.Typer(**style())
 
-_MORE = _shared.examples(
+_MORE = (
+    "MODEL is a Python file, and it is executed. It defines the name model (an nn.Module, an estimator, or a function "
+    "that returns one) and one name for each kind of data that the recipes need: a value, a function or a path.\n\n"
+    "torch, numpy and random are seeded with --seed before it runs, so that what the recipes leave alone is the same "
+    "each time as well."
+)
+_EXAMPLES = (
     "initkit apply --plugin gnn model.py",
     "initkit apply --plugin gnn --recipe virgo --set variant=forward model.py",
     "initkit apply --dry-run --plugin ./mine.py model.py:build",
-    more="MODEL is a Python file, and it is executed. It defines the name model (an nn.Module, an estimator, or a function "
-    "that returns one) and one name for each kind of data that the recipes need: a value, a function or a path.\n\n"
-    "torch, numpy and random are seeded with --seed before it runs, so that what the recipes leave alone is the same "
-    "each time as well.",
 )
 
 
-@app.command("apply", cls=Command, epilog=_MORE)
+@app.command("apply", cls=Command, epilog=_shared.examples(*_EXAMPLES, more=_MORE))
 def command(
     context: typer.Context,
     model: _shared.Model,

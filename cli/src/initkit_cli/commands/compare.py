@@ -12,17 +12,19 @@ from initkit_cli.commands import _shared
 
 app = typer.Typer(**style())
 
-_MORE = _shared.examples(
-    "initkit compare model.py --recipe default --recipe gnn/virgo",
-    "initkit compare model.py --plugin gnn --steps 500 --seeds 3 --out runs.json",
-    more="MODEL is a Python file, and it is executed. It defines model (best a function, so that each run builds anew), "
+_MORE = (
+    "MODEL is a Python file, and it is executed. It defines model (best a function, so that each run builds anew), "
     "loss(model) or loss(model, step), and if it likes score(model) (higher is better) and optimizer(model) (else Adam "
     "with rate 0.001). A loss that draws its batches from torch's, numpy's or Python's global generator sees the same "
-    "data from every start.",
+    "data from every start."
+)
+_EXAMPLES = (
+    "initkit compare model.py --recipe default --recipe gnn/virgo",
+    "initkit compare model.py --plugin gnn --steps 500 --seeds 3 --out runs.json",
 )
 
 
-@app.command("compare", cls=Command, epilog=_MORE)
+@app.command("compare", cls=Command, epilog=_shared.examples(*_EXAMPLES, more=_MORE))
 def command(
     context: typer.Context,
     model: _shared.Model,

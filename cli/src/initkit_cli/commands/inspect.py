@@ -12,15 +12,17 @@ from initkit_cli.commands import _shared
 
 app = typer.Typer(**style())
 
-_MORE = _shared.examples(
+_MORE = (
+    "MODEL is a Python file, and it is executed. Beside the name model it may define inputs (what the model's forward "
+    "takes), targets, loss(model), and one name for each kind of data that probes and recipes need."
+)
+_EXAMPLES = (
     "initkit inspect model.py",
     "initkit inspect --plugin gnn --recipe virgo model.py",
-    more="MODEL is a Python file, and it is executed. Beside the name model it may define inputs (what the model's forward "
-    "takes), targets, loss(model), and one name for each kind of data that probes and recipes need.",
 )
 
 
-@app.command("inspect", cls=Command, epilog=_MORE)
+@app.command("inspect", cls=Command, epilog=_shared.examples(*_EXAMPLES, more=_MORE))
 def command(
     context: typer.Context,
     model: _shared.Model,

@@ -38,9 +38,7 @@ def new(
         str,
         typer.Argument(metavar="NAME", help="Of the plugin, as in --plugin NAME; the package is initkit-NAME."),
     ],
-    folder: Annotated[
-        str, typer.Option(metavar="DIR", help="Where to make the folder initkit-NAME.")
-    ] = ".",
+    folder: Annotated[str, typer.Option(metavar="DIR", help="Where to make the folder initkit-NAME.")] = ".",
     as_json: _shared.AsJson = False,
 ) -> None:
     """Write a new plugin: a package that installs and passes its checks."""
@@ -84,7 +82,9 @@ def check(
     plugin: Annotated[
         str,
         typer.Argument(
-            metavar="PLUGIN", help="An installed plugin, or the path of a file or folder.", autocompletion=completing.plugins
+            metavar="PLUGIN",
+            help="An installed plugin, or the path of a file or folder.",
+            autocompletion=completing.plugins,
         ),
     ],
     recipe: Annotated[
@@ -92,7 +92,9 @@ def check(
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODEL", help="model.py, as apply takes it, for the recipes to be checked on. May repeat."),
+        typer.Option(
+            metavar="MODEL", help="model.py, as apply takes it, for the recipes to be checked on. May repeat."
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Show the checks that passed too.")] = False,
     as_json: _shared.AsJson = False,

@@ -20,8 +20,8 @@ app = typer.Typer(**style())
     cls=Command,
     epilog=_shared.examples(
         "initkit plugins",
-        more="INITKIT_PLUGINS=gnn,ssm selects the plugins that are seen; with INITKIT_STRICT=1 a broken one stops every "
-        "command; INITKIT_TRACE=1 or initkit --trace prints what each is asked.",
+        more="INITKIT_PLUGINS=gnn,ssm selects the plugins that are seen; with INITKIT_STRICT=1 a broken one stops "
+        "every command; INITKIT_TRACE=1 prints what each is asked, as initkit --trace does.",
     ),
 )
 def command(

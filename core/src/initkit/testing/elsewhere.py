@@ -125,7 +125,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _asked(request: bytes) -> tuple[str, Any]:
     process = _process()
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     _send(process.stdin, request)
     answer = _receive(process.stdout)
     assert answer is not None, "the process without vector instructions has died"

@@ -36,7 +36,7 @@ _HEAVY = (
 
 
 def check_the_plugin_module_is_light(case: Case) -> None:
-    """The cards can be read where torch, numpy and pydantic cannot be imported, and the module imports nothing heavy."""
+    """The cards can be read where torch, numpy and pydantic are missing, and the module imports nothing heavy."""
     card = case.card
     plugin = registry().plugin(card.plugin)
     if plugin.path is not None and os.path.isfile(plugin.path):
@@ -53,7 +53,11 @@ def _seen_from_outside(plugin: str, path: str, modules: tuple[str, ...]) -> dict
     environment = {key: value for key, value in os.environ.items() if key not in (STRICT, TRACE)}
     environment |= {SELECT: "" if path else plugin, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
-        [sys.executable, "-c", _LOOK, plugin, path, *modules], capture_output=True, text=True, env=environment, check=False
+        [sys.executable, "-c", _LOOK, plugin, path, *modules],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
     )
     if done.returncode:
         return {"error": (done.stderr.strip().splitlines() or ["no message"])[-1]}

@@ -44,7 +44,7 @@ def check_options_of_a_wrong_type_are_refused(case: Case) -> None:
 
 
 def check_missing_data_is_named(case: Case) -> None:
-    """Leaving out a need is an error that names the recipe and the need; without an optional one it can plan or say so."""
+    """Leaving out a need is an error that names recipe and need; without an optional one it plans or says so."""
     needs = needs_of(case.made)
     if not needs.all:
         raise Skip("the recipe needs no data")
@@ -55,7 +55,8 @@ def check_missing_data_is_named(case: Case) -> None:
         try:
             initkit.plan(case.model(), case.made, **_without(case, name))
         except InitError as error:
-            assert name in str(error), f"without the optional {name} it fails and does not name it: {error}"
+            if name not in str(error):
+                raise AssertionError(f"without the optional {name} it fails and does not name it: {error}") from None
 
 
 def _without(case: Case, name: str) -> dict[str, Any]:

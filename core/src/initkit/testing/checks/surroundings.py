@@ -151,7 +151,7 @@ def _rounded(case: Case, low: torch.dtype, high: torch.dtype) -> None:
 
 
 def check_wrappers_are_seen_through(case: Case) -> None:
-    """A model inside a wrapper (of activation checkpointing, as of FSDP or torch.compile) or around such gets the same."""
+    """A wrapper around the model or around its layers, such as that of activation checkpointing, is no matter."""
     wrap: Callable[[nn.Module], nn.Module] = checkpoint_wrapper
     wrapped, inside = wrap(case.module()), case.module()
     for name, child in list(inside.named_children()):
