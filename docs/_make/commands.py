@@ -44,7 +44,10 @@ def helps() -> str:
     found = [shown("--help")]
 
     def walk(group: Any, path: tuple[str, ...]) -> None:
-        for name, one in getattr(group, "commands", {}).items():
+        if not hasattr(group, "list_commands"):
+            return
+        for name in group.list_commands(None):
+            one = group.get_command(None, name)
             if not one.hidden:
                 found.append(f"### {' '.join((*path, name))}\n\n" + shown(*path, name, "--help"))
                 walk(one, (*path, name))
