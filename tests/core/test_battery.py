@@ -21,6 +21,8 @@ from initkit.testing import Case, Outcome, Result, all_checks, check_case, check
 FAULTS = (*faulty_values.FAULTS, *faulty_writing.FAULTS, *faulty_words.FAULTS)
 NAMES = [check.__name__.removeprefix("check_") for check in all_checks()]
 
+CAUGHT_AT_THE_DOOR = {"card_names_the_needs", "the_plugin_module_is_light", "the_example_is_a_model_file"}
+
 GOOD_DOOR = """
 from initkit import Card, hookimpl
 
@@ -28,6 +30,12 @@ from initkit import Card, hookimpl
 def initkit_recipes():
     words = "Normal weights."
     return [Card("good", "faulty:Good", words), Card("data", "faulty:GoodWithData", words, NEEDS)]
+"""
+EXAMPLE = """
+@hookimpl
+def initkit_example():
+    from pathlib import Path
+    return Path(__file__).with_name("example.py")
 """
 HEAVY_DOOR = "try:\n    import torch\nexcept ImportError:\n    pass\nimport tensorflow\n" + GOOD_DOOR
 NEEDS = 'needs=("inputs", "labels?")'
@@ -42,7 +50,8 @@ def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     module = f"good_door_{tmp_path.name.replace('-', '_')}"
     (info / "entry_points.txt").write_text(f"[initkit]\n{module} = {module}\n")
     file = tmp_path / f"{module}.py"
-    file.write_text(GOOD_DOOR.replace("NEEDS", NEEDS))
+    file.write_text(GOOD_DOOR.replace("NEEDS", NEEDS) + EXAMPLE)
+    (tmp_path / "example.py").write_text("from faulty import build as model")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("INITKIT_PLUGINS", module)
     registry.cache_clear()
@@ -102,8 +111,24 @@ def test_a_plugin_module_that_needs_torch_is_caught(door: Path) -> None:
     assert "reading the cards fails" in outcome.of("failed")[0].words
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "names example.py, which is no file of the package"),
+        ("model = (", "example.py, line 1: '(' was never closed"),
+        ("net, loss = 1, 2", "example.py defines no name model"),
+    ],
+)
+def test_an_example_that_is_no_model_file_is_caught(door: Path, text: str | None, words: str) -> None:
+    example = door.parent / "example.py"
+    example.unlink() if text is None else example.write_text(text)
+    outcome = check_recipe(f"{door.stem}/good", build)
+    assert failed(outcome) == {"the_example_is_a_model_file"}, str(outcome)
+    assert words in outcome.of("failed")[0].words
+
+
 def test_every_check_has_a_faulty_recipe() -> None:
-    caught = {fault.check for fault in FAULTS} | {"card_names_the_needs", "the_plugin_module_is_light"}
+    caught = {fault.check for fault in FAULTS} | CAUGHT_AT_THE_DOOR
     assert caught == set(NAMES)
 
 

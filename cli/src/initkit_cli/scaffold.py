@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import os
 import re
 import shutil
@@ -10,7 +9,6 @@ import string
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import initkit
 from initkit.errors import InitError
@@ -18,6 +16,7 @@ from initkit.plugins import registry
 from initkit_cli.failures import UsageError
 from initkit_cli.known import known
 
+_TEMPLATES = Path(__file__).parent / "templates" / "plugin"
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 
 # What lies where: the template's path, and the file's.
@@ -35,11 +34,6 @@ FILES = {
     "tests/test_conformance.py.tmpl": "tests/test_conformance.py",
     "tests/test_lecun.py.tmpl": "tests/test_lecun.py",
 }
-
-
-class _Resource(Protocol):
-    def joinpath(self, *parts: str) -> _Resource: ...
-    def read_text(self, encoding: str | None = None) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -120,8 +114,7 @@ def _fill(template: str, draft: Path, names: Names) -> Path:
         "package": names.package,
         "core": ".".join(initkit.__version__.split(".")[:2]),
     }
-    source: _Resource = importlib.resources.files("initkit_cli").joinpath("templates", "plugin")
-    text = source.joinpath(*template.split("/")).read_text(encoding="utf-8")
+    text = (_TEMPLATES / template).read_text(encoding="utf-8")
     path = draft / string.Template(FILES[template]).substitute(words)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(string.Template(text).substitute(words), encoding="utf-8")

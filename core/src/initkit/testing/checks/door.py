@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from initkit.plugins import SELECT, STRICT, TRACE, registry
@@ -46,6 +49,32 @@ def check_the_plugin_module_is_light(case: Case) -> None:
     assert not found["heavy"], f"{plugin.module} imports {', '.join(found['heavy'])}; leave that to the recipe's module"
     said = [card.id, card.summary, [need.name for need in card.asked]]
     assert said in found["cards"], f"the card of {card.id} is another one in a fresh process"
+
+
+def check_the_example_is_a_model_file(case: Case) -> None:
+    """The file that the hook ``initkit_example`` names is there, parses, and defines a model."""
+    plugin = registry().plugin(case.card.plugin)
+    if "initkit_example" not in plugin.hooks:
+        raise Skip("the plugin has no example")
+    path = Path(str(registry().ask(plugin, "initkit_example")[0]))
+    assert path.is_file(), f"initkit_example names {path.name}, which is no file of the package"
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise AssertionError(f"{path.name}, line {error.lineno}: {error.msg}") from None
+    assert {"model", "build_model", "build"} & set(_defined(tree)), f"{path.name} defines no name model"
+
+
+def _defined(tree: ast.Module) -> Iterator[str]:
+    """The names that a module defines or imports at its top."""
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from (alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                yield from (part.id for part in ast.walk(target) if isinstance(part, ast.Name))
 
 
 @functools.cache
