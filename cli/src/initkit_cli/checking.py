@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -158,8 +159,12 @@ def _case(card: Any, places: Sequence[Place]) -> _Fitting:
         except InitError as error:
             why = error
             continue
-        return _Fitting(Case(made, lambda model=model: model, given), place.names.place)
+        return _Fitting(Case(made, functools.partial(_same, model), given), place.names.place)
     raise why
+
+
+def _same(model: Any) -> Any:
+    return model
 
 
 def _targets(plugin: Any, models: Sequence[str]) -> list[Target]:

@@ -102,7 +102,7 @@ def _places(module: str) -> dict[str, Place]:
 def _process() -> subprocess.Popen[bytes]:
     import numpy as np
 
-    extensions: Any = np.show_config(mode="dicts")["SIMD Extensions"]  # type: ignore[index]
+    extensions: Any = np.show_config(mode="dicts")["SIMD Extensions"]
     environment = {
         **os.environ,
         "ATEN_CPU_CAPABILITY": "default",

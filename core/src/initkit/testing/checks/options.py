@@ -7,6 +7,7 @@ import json
 import pickle
 from collections.abc import Callable
 from dataclasses import MISSING, fields
+from functools import partial
 from typing import Any
 
 import initkit
@@ -40,7 +41,7 @@ def check_options_of_a_wrong_type_are_refused(case: Case) -> None:
     if not options:
         raise Skip("the recipe has no options")
     for option in options:
-        _refused(lambda option=option: kind(**{option.name: _NoValue()}), OptionError, option.name, case.made.id)
+        _refused(partial(kind, **{option.name: _NoValue()}), OptionError, option.name, case.made.id)
 
 
 def check_missing_data_is_named(case: Case) -> None:
@@ -49,8 +50,8 @@ def check_missing_data_is_named(case: Case) -> None:
     if not needs.all:
         raise Skip("the recipe needs no data")
     for name in needs.required:
-        others = _without(case, name)
-        _refused(lambda others=others: initkit.plan(case.model(), case.made, **others), NeedError, name, case.made.id)
+        planned = partial(initkit.plan, case.model(), case.made, **_without(case, name))
+        _refused(planned, NeedError, name, case.made.id)
     for name in set(needs.optional) & set(case.needs):
         try:
             initkit.plan(case.model(), case.made, **_without(case, name))

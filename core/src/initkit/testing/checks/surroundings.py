@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -55,7 +56,7 @@ def check_order_of_registration_does_not_matter(case: Case) -> None:
     assert after == case.run.after.bits, f"{unequal(after, case.run.after.bits)} depend on the order of registration"
 
 
-def _reverse(registered: dict[str, object]) -> None:
+def _reverse(registered: dict[str, Any]) -> None:
     items = list(registered.items())[::-1]
     registered.clear()
     registered.update(items)
@@ -170,12 +171,13 @@ def check_meta_tensors_get_the_same_bits(case: Case) -> None:
     model = case.module()
     filled = {fill.name for fill in case.planned.fills}
     slots = slots_of(model)
-    own = {id(slots[name].tensor) for name in filled if isinstance(slots[name], TensorSlot)}
+    own = {id(slot.tensor) for name in filled if isinstance(slot := slots[name], TensorSlot)}
     if len(own) < len(filled):
         raise Skip("a tensor that it fills is no object of its own")
     made: dict[int, torch.Tensor] = {}
     for module in model.modules():
-        for held in (module._parameters, module._buffers):
+        registered: list[dict[str, Any]] = [module._parameters, module._buffers]
+        for held in registered:
             for key, value in held.items():
                 if id(value) in own:
                     held[key] = made.setdefault(id(value), _emptied(value))

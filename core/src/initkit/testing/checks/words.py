@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
 from initkit._recipe import needs_of
@@ -39,8 +39,8 @@ def check_docstring_explains_every_option(case: Case) -> None:
 
 def check_bibtex_parses(case: Case) -> None:
     """The paper's BibTeX entries are well formed, with author or editor, title and year."""
-    entries = case.made.bibtex
-    entries = (entries,) if isinstance(entries, str) else tuple(entries)
+    given: str | Sequence[str] = case.made.bibtex
+    entries = (given,) if isinstance(given, str) else tuple(given)
     text = "\n".join(entries).strip()
     if not text:
         raise Skip("the recipe gives no BibTeX")

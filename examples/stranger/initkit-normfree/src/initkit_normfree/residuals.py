@@ -18,7 +18,9 @@ MUCH = 1.0
 
 def residuals(scene: Scene, *, inputs: Any) -> Iterator[Table | Verdict]:
     """Yield ‖layer(x) - x‖/‖x‖ for each encoder and decoder layer, in the order of execution."""
-    layers = {module: name for name, module in scene.module.named_modules() if isinstance(module, LAYERS)}
+    layers: dict[nn.Module, str] = {
+        module: name for name, module in scene.module.named_modules() if isinstance(module, LAYERS)
+    }
     if not layers:
         return
     rows: list[dict[str, Any]] = []
@@ -37,5 +39,5 @@ def residuals(scene: Scene, *, inputs: Any) -> Iterator[Table | Verdict]:
         "residuals", rows, words="what a layer adds, as a share of its input", plot=Plot("bars", "layer", ("added",))
     )
     most = max(rows, key=lambda row: row["added"])
-    level = "WARN" if most["added"] > MUCH else "PASS"
-    yield Verdict(level, f"it adds {most['added']:.2f} of its input, no layer more", most["layer"])
+    words = f"the layer that adds most adds {most['added']:.2f} of its input"
+    yield Verdict("WARN" if most["added"] > MUCH else "PASS", words, most["layer"])

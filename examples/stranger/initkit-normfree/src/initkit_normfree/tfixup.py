@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from initkit import Blocks, Constant, Draw, Fill, Item, Keep, Normal, PlanError, Recipe, Uniform
 
@@ -91,8 +91,9 @@ def _attention(place: str, layer: nn.MultiheadAttention, scale: float, words: st
     """Queries, keys and values; the output projection is a Linear of its own."""
     width = layer.embed_dim
     scales = {"q": 1.0, "k": 1.0, "v": scale}
-    if layer.in_proj_weight is not None:
-        shape = tuple(layer.in_proj_weight.shape)
+    packed: Tensor | None = layer.in_proj_weight
+    if packed is not None:
+        shape = tuple(packed.shape)
         if shape != (3 * width, width):
             raise PlanError(f"{place}in_proj_weight has shape {shape}, expected {(3 * width, width)}")
         blocks = [
