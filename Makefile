@@ -6,7 +6,7 @@ PROJECTS := $(addsuffix /pyproject.toml,$(PACKAGES))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 AREA ?=
 
-.PHONY: demo test bench docs lint format wheels clean
+.PHONY: demo test bench docs lint format dist clean
 
 demo: .venv/.runtime
 	@mkdir -p out
@@ -22,7 +22,7 @@ bench: .venv/.bench
 
 docs: .venv/.dev
 	$(BIN)/python docs/_make/build.py
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
@@ -33,9 +33,11 @@ format: .venv/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-wheels: .venv/.dev
-	@mkdir -p dist
+# Wheels and source archives of all packages, as they would be published.
+dist: .venv/.dev
+	rm -rf dist
 	for package in $(PACKAGES); do $(BIN)/python -m build --no-isolation --outdir dist $$package || exit 1; done
+	$(BIN)/python -m twine check --strict dist/*
 
 clean:
 	rm -rf .venv out dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -475,3 +475,45 @@ def test_what_is_no_recipe_is_refused(model: nn.Sequential) -> None:
         initkit.plan(model, [])
     with pytest.raises(OptionError, match="device 'nowhere'"):
         initkit.apply(model, Small(), device="nowhere")
+
+
+def test_a_parameter_of_one_element_with_a_stride_is_hashed() -> None:
+    model = nn.Linear(2, 1)
+    model.bias.data = torch.zeros(1, 2)[:, 0]
+    assert model.bias.stride() == (2,)
+
+    class Ones(Small):
+        def plan(self, model: Any) -> Iterator[Item]:
+            yield Fill("bias", Constant(1.0), why="ones")
+
+    assert initkit.apply(model, Ones())["bias"].hash == initkit.apply(nn.Linear(2, 1), Ones())["bias"].hash
+
+
+def test_what_a_job_writes_into_a_tensor_that_is_shut_out_is_left() -> None:
+    class Writes(Small):
+        def plan(self, model: Any) -> Iterator[Item]:
+            def work(ctx: Any) -> dict[str, torch.Tensor]:
+                ctx.write("bias", torch.ones(1))
+                return {}
+
+            yield Fill("weight", Constant(1.0), why="ones")
+            yield Job("work", work, "writes the bias")
+
+    model = nn.Linear(2, 1)
+    before = model.bias.detach().clone()
+    report = initkit.apply(model, Writes(), exclude=["bias"])
+    assert torch.equal(model.bias, before)
+    assert report.reasons == {"bias": "excluded by 'bias'"}
+
+
+def test_what_a_job_writes_must_be_finite() -> None:
+    class Writes(Small):
+        def plan(self, model: Any) -> Iterator[Item]:
+            def work(ctx: Any) -> dict[str, torch.Tensor]:
+                ctx.write("bias", torch.full((1,), float("nan")))
+                return {}
+
+            yield Job("work", work, "writes the bias")
+
+    with pytest.raises(CommitError, match="job 'work' writes NaN or infinite values into bias"):
+        initkit.apply(nn.Linear(2, 1), Writes())

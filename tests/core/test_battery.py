@@ -1,251 +1,177 @@
-"""The conformance battery catches recipes that break their promises, and says how many checks ran."""
+"""The conformance battery passes healthy recipes, and each of its checks catches the recipe that breaks its promise."""
 
 from __future__ import annotations
 
-import itertools
 import json
+import sys
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
-from initkit import Fill, Item, Job, Normal, PlanError, Recipe, Set, Values
-from initkit.draws.scaled import Elementwise
-from initkit.testing import Case, all_checks, check_recipe
-
-COUNT = itertools.count()
-
-
-def build() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.ModuleDict({"a": nn.Linear(6, 4), "norm": nn.BatchNorm1d(4), "b": nn.Linear(4, 6)})
-
-
-def linears(model: nn.Module) -> list[str]:
-    found = [f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    if not found:
-        raise PlanError("no Linear layer")
-    return found
-
-
-@dataclass(frozen=True)
-class Good(Recipe):
-    """Normal weights.
-
-    Source: this test.
-    """
-
-    std: float = 0.1
-
-    @classmethod
-    def claims(cls, model: Any) -> list[str]:
-        return linears(model) if any(isinstance(m, nn.Linear) for m in model.modules()) else []
-
-    def plan(self, model: nn.Module) -> Iterator[Item]:
-        for name in linears(model):
-            yield Fill(name, Normal(self.std), why="std")
-
-
-class SeedsItself(Good):
-    """Same numbers whatever the seed."""
-
-    def plan(self, model: nn.Module) -> Iterator[Item]:
-        for name in linears(model):
-            yield Fill(name, _Counting(), why="std")
-
-
-class _Counting(Elementwise):
-    """0, 1, 2... in the guise of a random draw."""
-
-    kind = "normal"
-
-    def __init__(self) -> None:
-        super().__init__()
-
-    def shape_block(self, block: Any, scales: Any) -> None:
-        block[:] = range(len(block))
-
-    def describe(self) -> str:
-        return "counting"
-
-
-class UsesGlobalState(Good):
-    """Draws with torch.randn while planning."""
-
-    def plan(self, model: nn.Module) -> Iterator[Item]:
-        for name in linears(model):
-            yield Fill(name, Values(torch.randn_like(model.get_parameter(name))), why="mine")
-
-
-class WritesInPlan(Good):
-    """Writes while planning."""
-
-    def plan(self, model: nn.Module) -> Iterator[Item]:
-        with torch.no_grad():
-            model.get_parameter("a.bias").add_(1)
-        yield from super().plan(model)
-
-
-class TurnsOff(Good):
-    """Leaves the model in eval mode."""
-
-    def plan(self, model: nn.Module) -> Iterator[Item]:
-        model.eval()
-        yield from super().plan(model)
-
-
-class WritesOutside(Good):
-    """Its job writes where it said nothing."""
-
-    def plan(self, model: nn.Module) -> Iterator[Item]:
-        yield from super().plan(model)
-
-        def work(ctx: Any) -> dict[str, torch.Tensor]:
-            with torch.no_grad():
-                ctx.model.get_buffer("norm.running_mean").add_(1)
-            return {}
-
-        yield Job("secret", work, "writes a buffer")
-
-
-class Replaces(Good):
-    """Its job replaces a parameter."""
-
-    def plan(self, model: nn.Module) -> Iterator[Item]:
-        yield from super().plan(model)
-
-        def work(ctx: Any) -> dict[str, torch.Tensor]:
-            ctx.model["b"].bias = nn.Parameter(ctx.model["b"].bias.detach().clone())
-            return {}
-
-        yield Job("replace", work, "replaces a parameter")
-
-
-class LeavesGraph(Good):
-    """Its job leaves a gradient."""
-
-    def plan(self, model: nn.Module) -> Iterator[Item]:
-        yield from super().plan(model)
-
-        def work(ctx: Any) -> dict[str, torch.Tensor]:
-            ctx.model.get_parameter("a.bias").sum().backward()
-            return {}
-
-        yield Job("backward", work, "leaves a gradient")
-
-
-class Unrepeatable(Good):
-    """Another plan each time."""
-
-    def plan(self, model: nn.Module) -> Iterator[Item]:
-        for name in linears(model):
-            yield Fill(name, Normal(self.std * (1 + next(COUNT))), why="std")
-
-
-class ReadsValues(Good):
-    """Reads values and does not say so."""
-
-    def plan(self, model: nn.Module) -> Iterator[Item]:
-        for name in linears(model):
-            yield Fill(name, Values(model.get_parameter(name) * 2), why="doubled")
-
-
-class WholeOnly(Elementwise):
-    """Values that depend on where a run begins."""
-
-    kind = "normal"
-
-    def __init__(self) -> None:
-        super().__init__()
-
-    def shape_block(self, block: Any, scales: Any) -> None:
-        block -= block[0]
-
-    def describe(self) -> str:
-        return "whole only"
-
-
-class DependsOnBlocks(Good):
-    """A draw that is not element-wise and says it is."""
-
-    def plan(self, model: nn.Module) -> Iterator[Item]:
-        for name in linears(model):
-            yield Fill(name, WholeOnly(), why="whole")
-
-
-class CountsParameters(Good):
-    """Depends on the rest of the model."""
-
-    def plan(self, model: nn.Module) -> Iterator[Item]:
-        count = len(list(model.parameters()))
-        for name in linears(model):
-            yield Fill(name, Normal(1 / count), why="counts")
-
-
-class AcceptsAnything(Good):
-    """Finds something in every model."""
-
-    def plan(self, model: nn.Module) -> Iterator[Item]:
-        if isinstance(model, nn.Identity):
-            yield Set("training", True, why="nothing else to do")
-        else:
-            yield from super().plan(model)
-
-
-class NoSource(Good):
-    """Says not where it comes from."""
-
-
-class Claims(Good):
-    """Claims what is not there."""
-
-    @classmethod
-    def claims(cls, model: Any) -> list[str]:
-        return ["nowhere.weight"]
-
-
-FAULTY = {
-    SeedsItself: "another_seed_gives_other_bits",
-    UsesGlobalState: "no_global_random_state_is_touched",
-    WritesInPlan: "plan_writes_nothing",
-    TurnsOff: "modes_are_left",
-    WritesOutside: "touches_only_what_it_declared",
-    Replaces: "keeps_identity_dtype_device_and_grad_flags",
-    LeavesGraph: "no_autograd_graph_is_left",
-    Unrepeatable: "plan_is_repeatable",
-    ReadsValues: "applying_twice_changes_nothing",
-    DependsOnBlocks: "a_part_equals_the_whole",
-    CountsParameters: "other_parameters_do_not_matter",
-    AcceptsAnything: "a_model_without_its_layers_is_refused",
-    NoSource: "docstring_has_summary_and_source",
-    Claims: "claims_by_shapes_alone",
-}
-
-
-def test_a_good_recipe_passes_and_the_outcome_counts() -> None:
-    outcome = check_recipe(Good(), build)
+import faulty_values
+import faulty_words
+import faulty_writing
+from faulty import Fault, Good, GoodWithData, build, tied
+from initkit.plugins import registry
+from initkit.testing import Case, Outcome, Result, all_checks, check_case, check_recipe
+
+FAULTS = (*faulty_values.FAULTS, *faulty_writing.FAULTS, *faulty_words.FAULTS)
+NAMES = [check.__name__.removeprefix("check_") for check in all_checks()]
+
+CAUGHT_AT_THE_DOOR = {"card_names_the_needs", "the_plugin_module_is_light", "the_example_is_a_model_file"}
+
+GOOD_DOOR = """
+from initkit import Card, hookimpl
+
+@hookimpl
+def initkit_recipes():
+    words = "Normal weights."
+    return [Card("good", "faulty:Good", words), Card("data", "faulty:GoodWithData", words, NEEDS)]
+"""
+EXAMPLE = """
+@hookimpl
+def initkit_example():
+    from pathlib import Path
+    return Path(__file__).with_name("example.py")
+"""
+HEAVY_DOOR = "try:\n    import torch\nexcept ImportError:\n    pass\nimport tensorflow\n" + GOOD_DOOR
+NEEDS = 'needs=("inputs", "labels?")'
+
+
+@pytest.fixture
+def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A plugin of the healthy recipes, installed by a folder on the path; returns its module's file."""
+    info = tmp_path / "initkit_good-1.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: initkit-good\nVersion: 1.5\n")
+    module = f"good_door_{tmp_path.name.replace('-', '_')}"
+    (info / "entry_points.txt").write_text(f"[initkit]\n{module} = {module}\n")
+    file = tmp_path / f"{module}.py"
+    file.write_text(GOOD_DOOR.replace("NEEDS", NEEDS) + EXAMPLE)
+    (tmp_path / "example.py").write_text("from faulty import build as model")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("INITKIT_PLUGINS", module)
+    registry.cache_clear()
+    yield file
+    monkeypatch.undo()
+    registry.cache_clear()
+
+
+def failed(outcome: Outcome) -> set[str]:
+    return {result.check for result in outcome.of("failed")}
+
+
+@pytest.mark.parametrize("make", [build, tied])
+def test_a_healthy_recipe_passes(make: object) -> None:
+    outcome = check_recipe(Good(), make)  # type: ignore[arg-type]
     assert outcome.ok, str(outcome)
-    ran = len(outcome.results) - len(outcome.of("skipped"))
-    assert ran >= 25
-    assert str(outcome).startswith(
-        f"{Good().id}: {ran} checks ran, 0 failed, {len(outcome.of('skipped'))} were skipped"
+    assert outcome.ran >= 40
+
+
+def test_every_check_can_run_on_an_installed_recipe(door: Path) -> None:
+    """No check is skipped for ever: of an installed recipe with data and one without, each runs once."""
+    ran = set()
+    for outcome in (
+        check_recipe(f"{door.stem}/good", build),
+        check_recipe(f"{door.stem}/data", tied, inputs=torch.zeros(2)),
+    ):
+        assert outcome.ok, str(outcome)
+        ran |= {result.check for result in outcome.results if result.status == "passed"}
+    assert set(NAMES) - ran == {"bibtex_parses"}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_exactly_the_right_check_catches_a_fault(fault: Fault) -> None:
+    outcome = check_case(Case(fault.recipe, fault.build, fault.needs))
+    assert failed(outcome) == {fault.check, *fault.also}, str(outcome)
+
+
+def test_a_card_that_does_not_name_the_needs_is_caught(door: Path) -> None:
+    door.write_text(GOOD_DOOR.replace("NEEDS", 'needs=("inputs", "labels")'))
+    outcome = check_recipe(f"{door.stem}/data", build, inputs=torch.zeros(2))
+    assert failed(outcome) == {"card_names_the_needs"}, str(outcome)
+
+
+def test_a_plugin_module_that_is_heavy_is_caught(door: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow", type(sys)("tensorflow"))
+    (door.parent / "tensorflow.py").write_text("")  # stands for the real one, which takes seconds
+    door.write_text(HEAVY_DOOR.replace("NEEDS", NEEDS))
+    outcome = check_recipe(f"{door.stem}/good", build)
+    assert failed(outcome) == {"the_plugin_module_is_light"}, str(outcome)
+    assert "imports tensorflow" in outcome.of("failed")[0].words
+
+
+def test_a_plugin_module_that_needs_torch_is_caught(door: Path) -> None:
+    door.write_text("import torch\n" + GOOD_DOOR.replace("NEEDS", NEEDS))
+    outcome = check_recipe(f"{door.stem}/good", build)
+    assert failed(outcome) == {"the_plugin_module_is_light"}, str(outcome)
+    assert "reading the cards fails" in outcome.of("failed")[0].words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "names example.py, which is no file of the package"),
+        ("model = (", "example.py, line 1: '(' was never closed"),
+        ("net, loss = 1, 2", "example.py defines no name model"),
+    ],
+)
+def test_an_example_that_is_no_model_file_is_caught(door: Path, text: str | None, words: str) -> None:
+    example = door.parent / "example.py"
+    example.unlink() if text is None else example.write_text(text)
+    outcome = check_recipe(f"{door.stem}/good", build)
+    assert failed(outcome) == {"the_example_is_a_model_file"}, str(outcome)
+    assert words in outcome.of("failed")[0].words
+
+
+def test_every_check_has_a_faulty_recipe() -> None:
+    caught = {fault.check for fault in FAULTS} | CAUGHT_AT_THE_DOOR
+    assert caught == set(NAMES)
+
+
+def test_there_are_enough_checks_with_names_and_promises_of_their_own() -> None:
+    assert len(NAMES) == len(set(NAMES)) >= 25
+    promises = Counter((check.__doc__ or "").partition("\n")[0] for check in all_checks())
+    assert all(promise.endswith(".") and count == 1 for promise, count in promises.items())
+
+
+def test_what_is_not_repeatable_is_caught() -> None:
+    class Unrepeatable(Good):
+        """Other values each time."""
+
+        def draw(self, model: object, name: str) -> faulty_values.OnStream:
+            return faulty_values.ByPlace(self.std, next(faulty_values.COUNT))
+
+    assert "same_seed_gives_the_same_bits" in failed(check_recipe(Unrepeatable(), build))
+
+
+def test_the_outcome_counts_and_gives_reasons() -> None:
+    outcome = Outcome(
+        "me/mine",
+        (
+            Result("a", "passed", "", "A."),
+            Result("b", "failed", "it broke", "B."),
+            Result("c", "skipped", "no data", "C."),
+        ),
     )
-    assert all(result.words for result in outcome.of("skipped"))
-    assert json.loads(outcome.to_json())["ok"]
-    assert len(outcome.results) == len(all_checks())
+    assert not outcome.ok
+    assert str(outcome) == (
+        "me/mine: 2 checks ran, 1 failed, 1 were skipped\n  failed   b: it broke\n  skipped  c: no data"
+    )
+    found = json.loads(outcome.to_json())
+    assert [found[key] for key in ("recipe", "ok", "ran", "failed", "skipped")] == ["me/mine", False, 2, 1, 1]
+    assert found["results"][1] == {"check": "b", "promise": "B.", "status": "failed", "words": "it broke"}
 
 
-@pytest.mark.parametrize("faulty", FAULTY, ids=lambda kind: kind.__name__)
-def test_a_faulty_recipe_is_caught(faulty: type[Recipe]) -> None:
-    failed = {result.check for result in check_recipe(faulty(), build).of("failed")}
-    assert FAULTY[faulty] in failed
+def test_a_recipe_that_always_fails_is_told_with_the_place() -> None:
+    class Broken(GoodWithData):
+        """Fails."""
 
+        def plan(self, model: object, *, inputs: object) -> Iterator[object]:  # type: ignore[override]
+            raise KeyError("oh")
 
-def test_values_shared_by_two_tensors_are_caught() -> None:
-    alike = nn.ModuleDict({"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)})
-    check = next(check for check in all_checks() if check.__name__ == "check_no_two_tensors_share_their_numbers")
-    with pytest.raises(AssertionError, match="got the same values"):
-        check(Case(SeedsItself(), lambda: alike))
+    outcome = check_recipe(Broken(), build, inputs=1)
+    assert "KeyError: 'oh' (in plan, line" in outcome.of("failed")[0].words

@@ -233,6 +233,7 @@ class TestStore:
         again = initkit.compare(counting, ["default", Scaled()], loss=loss, steps=10, seeds=3, out=out)
         assert len(built) == 3
         assert again.to_json() == whole.to_json()
+        assert compare(out=out).subject == type(build()).__name__  # known without building one
         more = compare(out=out, seeds=4)
         assert len(more.runs) == 8
 

@@ -143,6 +143,7 @@ def comparison() -> dict[str, Any]:
             runs.append({"start": name, "seed": seed, "losses": losses, "score": None, "diverged_at": diverged})
     return {
         "format": 1,
+        "subject": "Net",
         "steps": 200,
         "seeds": [0, 1, 2, 3, 4],
         "level": 0.3,
@@ -332,6 +333,8 @@ def test_an_inspection_alone_and_without_inputs(tmp_path: Path) -> None:
 def test_a_comparison(tmp_path: Path) -> None:
     text, reader = page(tmp_path, comparison=comparison())
     check(text, reader)
+    assert reader.headings("h1") == ["Net"]
+    assert f"default and x/a and x/b {EVIL}" in reader.text
     assert reader.headings("h2") == ["Training"]
     assert reader.headings("h3") == [
         "Loss at steps, with the 95 % interval of its mean",

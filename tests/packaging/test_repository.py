@@ -15,7 +15,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECTS = sorted(path for path in ROOT.glob("**/pyproject.toml") if ".venv" not in path.parts and path.parent != ROOT)
+PROJECTS = sorted(path for package in ("core", "cli", "plugins/*") for path in ROOT.glob(f"{package}/pyproject.toml"))
 
 
 def project(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 import sys
 from typing import Annotated, Any
@@ -10,7 +11,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-COMMANDS = ("apply", "inspect", "compare", "recommend", "diff", "list", "show", "cite", "plugins")
+from initkit.plugins import TRACE
+
+COMMANDS = ("apply", "inspect", "compare", "recommend", "diff", "list", "show", "cite", "plugins", "plugin")
 """Names of the commands, in the order of ``--help``; ``NAME`` is the ``app`` of ``initkit_cli.commands.NAME``."""
 
 _NARROW = 60
@@ -40,8 +43,30 @@ class _LightHelp:
 class Command(_LightHelp, TyperCommand):
     """A command."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for param in self.params:
+            _leave_nothing_alone(param)
 
-class Group(_LightHelp, TyperGroup):
+
+class _Telling(_LightHelp, TyperGroup):
+    """Says what is near where there is no command of a name."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command of the first word."""
+        from initkit.errors import did_you_mean
+
+        names = self.list_commands(ctx)
+        if args and args[0] not in names and not args[0].startswith("-"):
+            ctx.fail(f"no such command {args[0]!r}{did_you_mean(args[0], names)}; there are {', '.join(names)}")
+        return super().resolve_command(ctx, args)
+
+
+class Subgroup(_Telling):
+    """Commands under one word."""
+
+
+class Group(_Telling):
     """The commands, each imported on first use."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -57,18 +82,11 @@ class Group(_LightHelp, TyperGroup):
         found.name = cmd_name
         return found
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command of the first word; says what is near when there is none."""
-        from initkit.errors import did_you_mean
-
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"no such command {args[0]!r}{did_you_mean(args[0], COMMANDS)}; there are {', '.join(COMMANDS)}")
-        return super().resolve_command(ctx, args)
-
 
 def command() -> Any:
     """The whole command line."""
-    app = typer.Typer(cls=Group, no_args_is_help=False, invoke_without_command=True, **style())
+    look = {**style(), "add_completion": True}
+    app = typer.Typer(cls=Group, no_args_is_help=False, invoke_without_command=True, **look)
 
     @app.callback()
     def initkit(
@@ -76,8 +94,13 @@ def command() -> Any:
         version: Annotated[
             bool, typer.Option("--version", is_eager=True, help="Show the versions of core, plugins and torch.")
         ] = False,
+        trace: Annotated[
+            bool, typer.Option("--trace", help="Print to stderr what plugins are asked, as INITKIT_TRACE=1 does.")
+        ] = False,
     ) -> None:
         """How a network starts: see, apply, compare and cite weight initialisation recipes for PyTorch models."""
+        if trace:
+            os.environ[TRACE] = "1"
         if version:
             from initkit_cli.versions import versions
 
@@ -86,4 +109,17 @@ def command() -> Any:
         if context.invoked_subcommand is None:
             print(context.get_help())
 
-    return typer.main.get_command(app)
+    found: Any = typer.main.get_command(app)
+    for param in found.params:
+        _leave_nothing_alone(param)
+    return found
+
+
+def _leave_nothing_alone(param: Any) -> None:
+    """Keep typer from importing pydantic to convert the None of an option that is not given."""
+    convert = param.process_value
+
+    def process(context: Any, value: Any) -> Any:
+        return None if value is None and not param.required else convert(context, value)
+
+    param.process_value = process

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from initkit.errors import InitError, did_you_mean, listed
 from initkit_cli.failures import UsageError
 from initkit_cli.known import KNOWN, known
+from initkit_cli.plugin_paths import adopted
 
-_FLAGS = frozenset({"--dry-run", "--json", "--force", "--help", "-h"})
+_FLAGS = frozenset({"--dry-run", "--json", "--force", "--strict", "--trace", "--help", "-h"})
 
 
 class Registry(Protocol):
@@ -44,7 +45,7 @@ def mentions(words: Sequence[str], plugins: Sequence[str], recipes: Sequence[str
 
     Args:
         words: the command line.
-        plugins: values of ``--plugin`` as the parser found them.
+        plugins: values of ``--plugin`` as the parser found them, paths turned into names.
         recipes: values of ``--recipe`` likewise.
     """
     found: list[tuple[str, str]] = []
@@ -52,7 +53,8 @@ def mentions(words: Sequence[str], plugins: Sequence[str], recipes: Sequence[str
     for word in rest:
         flag, equals, value = word.partition("=")
         if flag in ("--plugin", "--recipe"):
-            found.append((flag[2:], value if equals else next(rest, "")))
+            given = value if equals else next(rest, "")
+            found.append((flag[2:], adopted(given) if flag == "--plugin" else given))
         elif word.startswith("-") and not equals and word not in _FLAGS:
             next(rest, None)  # the option's value, which may look like anything
     by_parser = (list(plugins), list(recipes))
@@ -134,8 +136,13 @@ def find_plugin(registry: Registry, name: str) -> Any:
     raise UsageError(f"there is no plugin {name!r}{near}; {there}{selected}")
 
 
-def find_card(registry: Registry, name: str) -> Any:
+def find_card(registry: Registry, name: str, whose: str | None = None) -> Any:
     """The card of a full id, or of a short name that only one plugin has.
+
+    Args:
+        registry: of the plugins.
+        name: of the recipe.
+        whose: the plugin to look in; None looks in all.
 
     Raises:
         UsageError: there is none, or several.
@@ -144,6 +151,8 @@ def find_card(registry: Registry, name: str) -> Any:
     plugin, slash, _ = name.partition("/")
     if slash:
         return _card_of(find_plugin(registry, plugin), name)
+    if whose is not None:
+        return _card_of(find_plugin(registry, whose), f"{whose}/{name}")
     same = [card for card in registry.cards() if card.name == name]
     if len(same) == 1:
         return same[0]

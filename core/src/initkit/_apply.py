@@ -129,7 +129,7 @@ def _applied(
         planned = facts_of_plan(report, sections)
     ranks.meet("plan", planned)
     run.join(ranks)
-    commit = Commit(run.slots, report, journal, where, progress, ranks)
+    commit = Commit(run.slots, report, journal, where, progress, ranks, run.narrowing)
     with ranks.together("commit"):
         _write_all(run, sections, commit)
         commit.finish()
@@ -179,8 +179,8 @@ class _Run:
         reshard(self.model)
         self.slots: Slots = slots_of(self.model)
         self._ranks = Ranks()
-        self._narrowing = Narrowing(globs_of(only, "only"), globs_of(exclude, "exclude"))
-        self._narrowing.check(self.slots)
+        self.narrowing = Narrowing(globs_of(only, "only"), globs_of(exclude, "exclude"))
+        self.narrowing.check(self.slots)
         self._needs = needs
 
     def join(self, ranks: Ranks) -> None:
@@ -201,7 +201,7 @@ class _Run:
         given = {name: self._needs[name] for name in wanted.all if name in self._needs}
         with random_state(), torch.no_grad():
             items = in_words(f"recipe {one.id}", lambda: list(one.plan(self.model, **given)))
-        return Section(one, checked_items(one, items, self.slots, self._narrowing))
+        return Section(one, checked_items(one, items, self.slots, self.narrowing))
 
 
 def _planned_ahead(run: _Run) -> list[Section | None]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from initkit._attributes import attribute_owner, set_attribute
+from initkit._check import Narrowing
 from initkit._guard import random_state
 from initkit._journal import Journal
 from initkit._plan import Section
@@ -33,6 +34,7 @@ class Commit:
         device: where heavy work runs and meta tensors are made.
         progress: shows how far it is, or None.
         ranks: the processes that do this together.
+        narrowing: what may be written.
     """
 
     def __init__(
@@ -43,10 +45,11 @@ class Commit:
         device: torch.device,
         progress: Progress | None,
         ranks: Ranks,
+        narrowing: Narrowing,
     ) -> None:
-        self.report, self.journal = report, journal
-        self.device, self.progress, self.ranks = device, progress, ranks
-        self.slots = slots
+        self.slots, self.report, self.journal = slots, report, journal
+        self.device, self.progress = device, progress
+        self.ranks, self.narrowing = ranks, narrowing
         self.written_by_jobs: dict[str, tuple[Recipe, Job]] = {}
         self.kept_by_jobs: dict[str, tuple[Job, str]] = {}
 

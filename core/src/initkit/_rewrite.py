@@ -87,7 +87,13 @@ def rewrite(
             names = run.checkpoint.surplus
             report.notes.add("passed on, though the model has no such tensors", [{"tensor": name} for name in names])
         with staged(target, force=force, file=not old.is_dir()) as place:
-            _write(run, place, slots, sections, StoredCommit(slots, report, journal, where, progress, Ranks()))
+            _write(
+                run,
+                place,
+                slots,
+                sections,
+                StoredCommit(slots, report, journal, where, progress, Ranks(), run.narrowing),
+            )
     if not old.is_dir():
         write_text(new.with_suffix(".report.json"), report.to_json())
     return report
@@ -143,8 +149,10 @@ class _Run:
     exclude: Sequence[str]
     needs: dict[str, Any]
     recipes: list[Recipe] = field(init=False)
+    narrowing: Narrowing = field(init=False)
 
     def __post_init__(self) -> None:
+        self.narrowing = Narrowing(globs_of(self.only, "only"), globs_of(self.exclude, "exclude"))
         self.recipes = made_recipes(self.asked)
         self.needs = {**self._own_needs(), **self.needs}
         check_needs(self.recipes, self.needs)
@@ -156,13 +164,12 @@ class _Run:
 
     def sections(self, slots: Slots) -> list[Section]:
         """Plan every recipe, each on the shapes and attributes that those before it leave; then undo these."""
-        narrowing = Narrowing(globs_of(self.only, "only"), globs_of(self.exclude, "exclude"))
-        narrowing.check(slots)
+        self.narrowing.check(slots)
         found = []
         with Journal() as journal:
             try:
                 for one in self.recipes:
-                    section = Section(one, checked_items(one, self._items(one, slots), slots, narrowing))
+                    section = Section(one, checked_items(one, self._items(one, slots), slots, self.narrowing))
                     found.append(section)
                     _follow(section, slots, journal)
             finally:

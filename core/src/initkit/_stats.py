@@ -37,8 +37,15 @@ def statistics(tensor: torch.Tensor) -> Statistics:
 
 def digest_of(tensor: torch.Tensor) -> str:
     """SHA-256 of a tensor's bytes."""
+    return hashlib.sha256(bytes_of(tensor).data).hexdigest()
+
+
+def bytes_of(tensor: torch.Tensor) -> npt.NDArray[np.uint8]:
+    """A tensor's bytes in order, shared with it where that can be."""
     values = tensor.detach().cpu().contiguous()
-    return hashlib.sha256(values.reshape(-1).view(torch.uint8).numpy().data).hexdigest()
+    # A single element counts as contiguous whatever its stride; through no dimension it gets the usual one.
+    flat = values.reshape(()).reshape(1) if values.numel() == 1 else values.reshape(-1)
+    return flat.view(torch.uint8).numpy()
 
 
 class Measure:

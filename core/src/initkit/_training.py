@@ -42,6 +42,7 @@ class Run:
         losses: before each step.
         score: at the end, or None.
         diverged_at: the step at which the loss was no number any more, or None.
+        subject: class name of the model.
     """
 
     start: str
@@ -49,6 +50,7 @@ class Run:
     losses: list[float] = field(default_factory=list)
     score: float | None = None
     diverged_at: int | None = None
+    subject: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The run as JSON values."""
@@ -58,6 +60,7 @@ class Run:
             "losses": self.losses,
             "score": self.score,
             "diverged_at": self.diverged_at,
+            "subject": self.subject,
         }
 
 
@@ -94,7 +97,7 @@ class Task:
         if start.recipes:
             asked = {n: self.needs[n] for one in start.recipes for n in needs_of(one).all if n in self.needs}
             apply(model, list(start.recipes), seed=seed, device=self.device, **asked)
-        run = Run(start.name, seed)
+        run = Run(start.name, seed, subject=type(model).__name__)
         with random_state(Stream(seed, "compare:data").integer_seed()):
             self._steps(model, run, progress)
             if self.score is not None and run.diverged_at is None:

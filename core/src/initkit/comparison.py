@@ -31,6 +31,7 @@ class Comparison:
         steps: of each run.
         runs: the finished ones.
         interrupted: whether some are missing.
+        subject: class name of the model, or "" where no run says it.
         level: of the loss, for the steps until it is reached; None where the first start has no finite end.
     """
 
@@ -47,6 +48,7 @@ class Comparison:
     ) -> None:
         self.starts, self.seeds, self.steps, self.runs = list(starts), list(seeds), steps, list(runs)
         self.interrupted, self.versions = interrupted, versions or {}
+        self.subject = next((run.subject for run in self.runs if run.subject), "")
         self.level = self._base_level() if level is None else level
 
     def of(self, start: str) -> list[Run]:
@@ -113,6 +115,7 @@ class Comparison:
         """The comparison as JSON values."""
         return {
             "format": FORMAT,
+            "subject": self.subject,
             "steps": self.steps,
             "seeds": self.seeds,
             "level": self.level,

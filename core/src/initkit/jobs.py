@@ -112,8 +112,20 @@ class JobContext:
         return slot.read().clone()
 
     def write(self, name: str, value: torch.Tensor) -> None:
-        """Write a tensor of the model; rolled back if anything fails later, reported unless a fill follows."""
+        """Write a tensor of the model; rolled back if anything fails later, reported unless a fill follows.
+
+        A tensor that the caller shut out with ``only`` or ``exclude`` stays as it is.
+
+        Raises:
+            CommitError: the value holds NaN or infinity.
+        """
         slot = self._commit.slots.find(name, f"job {self._job.name!r}")
+        shut_out = self._commit.narrowing.why_not((slot.name, *slot.aliases))
+        if shut_out is not None:
+            self._commit.report.reasons.setdefault(slot.name, shut_out)
+            return
+        if not bool(torch.isfinite(value).all()):
+            raise CommitError(f"job {self._job.name!r} writes NaN or infinite values into {slot.name}")
         self._meet(f"writing {slot.name}")
         part = slot.spread(value)
         self._commit.journal.write(slot.snapshot, lambda: slot.write(part, self.device))

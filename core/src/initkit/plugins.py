@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import os
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,8 @@ from typing import Any
 
 import pluggy
 
+from initkit._plugin_files import Source, source_of
+from initkit._trace import loading, tell_hook_calls
 from initkit.cards import Card
 from initkit.errors import PluginError, did_you_mean, listed
 from initkit.hookspec import PROJECT, Initializer
@@ -19,11 +22,16 @@ from initkit.probes import Probe
 
 GROUP = "initkit"
 SELECT = "INITKIT_PLUGINS"
+"""Environment variable: names of the plugins that are seen, with commas between; empty text selects none."""
+STRICT = "INITKIT_STRICT"
+"""Environment variable: with ``1`` a broken plugin stops everything."""
+TRACE = "INITKIT_TRACE"
+"""Environment variable: with ``1`` every hook call is printed to stderr."""
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """One installed plugin; ``cause`` says why it is broken, None when it works."""
+    """One plugin; ``cause`` says why it is broken, None when it works; ``path`` is set if it is not installed."""
 
     name: str
     module: str
@@ -32,6 +40,7 @@ class Plugin:
     cards: tuple[Card, ...] = ()
     hooks: tuple[str, ...] = ()
     cause: str | None = None
+    path: str | None = None
 
     @property
     def broken(self) -> bool:
@@ -113,6 +122,32 @@ class Registry:
         others = [module for name, module in self.manager.list_name_plugin() if name != plugin.name]
         return self.manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
 
+    def add(self, path: str) -> Plugin:
+        """Take up a plugin that is not installed, for this process: a file with hooks and recipes, or a folder.
+
+        Args:
+            path: of a Python file, whose name is the plugin's; or of a folder that holds ``plugin.py``,
+                ``src/PACKAGE/plugin.py`` or ``PACKAGE/plugin.py``.
+
+        Raises:
+            PluginError: there is no plugin at the path, or it is broken, or its name is taken.
+        """
+        source = source_of(path)
+        for plugin in self.plugins:
+            if plugin.name == source.name:
+                if plugin.module == source.module and plugin.distribution == source.label:
+                    return plugin
+                raise PluginError(
+                    f"plugin {path}: a plugin named {source.name!r} is there already, from {plugin.distribution} "
+                    f"{plugin.version}; give this one another name"
+                )
+        bare = Plugin(source.name, source.module, source.label, source.version, path=str(source.place))
+        plugin = _load(self.manager, bare, source)
+        if plugin.cause is not None:
+            raise PluginError(f"plugin {path} is broken: {plugin.cause}")
+        self.plugins = tuple(sorted((*self.plugins, plugin), key=lambda one: one.name))
+        return plugin
+
     def card_of(self, target: str) -> Card | None:
         """The card whose target is ``"module:Class"``, if an installed plugin has one."""
         return next((card for card in self.cards() if card.target == target), None)
@@ -128,9 +163,22 @@ def registry() -> Registry:
     """Discover the installed plugins once a process.
 
     ``INITKIT_PLUGINS=a,b`` selects plugins by name; empty text selects none. A plugin that cannot be used is kept
-    in the list with its cause and leaves every other plugin working.
+    in the list with its cause and leaves every other plugin working; ``INITKIT_STRICT=1`` makes it an error.
+    ``INITKIT_TRACE=1`` prints hook calls.
+
+    Raises:
+        PluginError: a plugin that is selected is not installed, or one is broken and that is to stop everything.
     """
-    return discover(_entry_points())
+    found = discover(_entry_points())
+    broken = [plugin for plugin in found.plugins if plugin.broken]
+    if broken and _is_set(STRICT):
+        causes = "; ".join(f"{one.name} ({one.distribution} {one.version}): {one.cause}" for one in broken)
+        raise PluginError(f"{STRICT} is set, and there are broken plugins: {causes}")
+    return found
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "") not in ("", "0")
 
 
 def discover(entry_points: Iterable[importlib.metadata.EntryPoint]) -> Registry:
@@ -139,6 +187,8 @@ def discover(entry_points: Iterable[importlib.metadata.EntryPoint]) -> Registry:
     counts = Counter(point.name for point in points)
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Initializer)
+    if _is_set(TRACE):
+        tell_hook_calls(manager)
     found = []
     for point in points:
         distribution, version = _distribution(point)
@@ -173,9 +223,10 @@ def _distribution(point: importlib.metadata.EntryPoint) -> tuple[str, str]:
     return (dist.name, dist.version) if dist is not None else ("unknown", "unknown")
 
 
-def _load(manager: pluggy.PluginManager, plugin: Plugin, point: importlib.metadata.EntryPoint) -> Plugin:
+def _load(manager: pluggy.PluginManager, plugin: Plugin, point: importlib.metadata.EntryPoint | Source) -> Plugin:
     try:
-        module = point.load()
+        with loading(plugin.name, plugin.module, told=_is_set(TRACE)):
+            module = point.load()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code may raise anything
         return replace(plugin, cause=_cause("import fails", error))
     try:
@@ -213,4 +264,19 @@ def _cards(manager: pluggy.PluginManager, module: Any, name: str) -> tuple[Card,
 
 
 def _cause(what: str, error: BaseException) -> str:
-    return f"{what}: {type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+    words = " ".join(str(error).split()) or "no message"
+    place = _place(error)
+    if isinstance(error, SyntaxError):
+        words = error.msg
+    return f"{what}: {type(error).__name__}: {words}{place}"
+
+
+def _place(error: BaseException) -> str:
+    """Where in the plugin's own code an error was raised: `` (file.py, line 3)``; "" where it was not there."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({os.path.basename(error.filename)}, line {error.lineno})"
+    ours = (os.path.dirname(__file__), os.path.dirname(pluggy.__file__), os.path.dirname(importlib.__file__))
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(("<", *ours)):
+            return f" ({os.path.basename(frame.filename)}, line {frame.lineno})"
+    return ""

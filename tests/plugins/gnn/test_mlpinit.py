@@ -28,7 +28,7 @@ from torch_geometric.nn import (
 
 import initkit
 from initkit import CommitError, FileError, NeedError, OptionError, PlanError
-from initkit.testing.case import bits
+from initkit.testing.observed import bits
 from initkit_gnn.edgeless import EdgelessGraph, edges_for
 from initkit_gnn.graph import Graph
 from initkit_gnn.layers import find_layers

@@ -2,13 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
 
+from initkit_cli import completing
+from initkit_cli.plugin_paths import adopted
+
 Words = list[str] | None
 
+
+def examples(*commands: str, more: str = "") -> str:
+    """The end of a command's help: words, and commands as a user would type them."""
+    return "\n\n".join(filter(None, [more, "Examples:" if len(commands) > 1 else "Example:", *commands]))
+
+
+def _adopted_each(context: typer.Context, words: Words) -> Words:
+    # While a shell completes nothing is loaded and nothing may fail.
+    return words if words is None or context.resilient_parsing else [adopted(word) for word in words]
+
+
+def _adopted_one(context: typer.Context, word: str | None) -> str | None:
+    return word if word is None or context.resilient_parsing else adopted(word)
+
+
+def _option(metavar: str, text: str, complete: Callable[..., Any], callback: Callable[..., Any] | None = None) -> Any:
+    return typer.Option(metavar=metavar, help=text, autocompletion=complete, callback=callback)
+
+
+PLUGIN = _option(
+    "NAME",
+    "A plugin, or the path of one: ./mine.py; alone, its default recipe. May repeat.",
+    completing.plugins,
+    _adopted_each,
+)
+PROBING = _option("NAME", "Take the probes of this plugin too. May repeat.", completing.plugins, _adopted_each)
+RECIPE = _option(
+    "RECIPE", "A recipe of the plugin before it, or PLUGIN/RECIPE. May repeat, in order.", completing.recipes
+)
+AROUND = _option("RECIPE", "Show the model before and after this recipe. May repeat, in order.", completing.recipes)
+START = _option(
+    "START", "A start: default, a recipe, or recipes joined by + in order. The first is the base.", completing.recipes
+)
+
+OnePlugin = Annotated[
+    str | None,
+    _option("NAME", "Of this plugin alone: its name, or the path of one: ./mine.py.", completing.plugins, _adopted_one),
+]
+RecipeId = Annotated[
+    str,
+    typer.Argument(metavar="RECIPE", help="An id such as gnn/virgo.", autocompletion=completing.recipe_ids),
+]
 Model = Annotated[
     str,
     typer.Argument(metavar="MODEL", help="model.py, model.py:build or package.module:build.", show_default=False),

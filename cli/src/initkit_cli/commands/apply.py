@@ -18,28 +18,22 @@ _MORE = (
     "torch, numpy and random are seeded with --seed before it runs, so that what the recipes leave alone is the same "
     "each time as well.\n\n"
     "With --checkpoint the tensors stay on the disk, one at a time goes through memory, and those that no recipe "
-    "fills are passed on as they are:\n\n"
-    "initkit apply --plugin tokenizer --checkpoint old/ --data tokenizer=new.json -o new/\n\n"
-    "initkit apply --plugin gnn --recipe orthogonal --only 'head.*' --checkpoint old/ -o new/ model.py:build"
+    "fills are passed on as they are."
+)
+_EXAMPLES = (
+    "initkit apply --plugin gnn model.py",
+    "initkit apply --plugin gnn --recipe virgo --set variant=forward model.py",
+    "initkit apply --dry-run --plugin ./mine.py model.py:build",
+    "initkit apply --plugin tokenizer --checkpoint old/ --data tokenizer=new.json -o new/",
 )
 
 
-@app.command("apply", cls=Command, epilog=_MORE)
+@app.command("apply", cls=Command, epilog=_shared.examples(*_EXAMPLES, more=_MORE))
 def command(
     context: typer.Context,
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="model.py, model.py:build or package.module:build.", show_default=False),
-    ] = "",
-    plugin: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A plugin; alone, its default recipe. May repeat.")
-    ] = None,
-    recipe: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="RECIPE", help="A recipe of the plugin before it, or PLUGIN/RECIPE. May repeat, in order."
-        ),
-    ] = None,
+    model: _shared.Model = "",
+    plugin: Annotated[list[str] | None, _shared.PLUGIN] = None,
+    recipe: Annotated[list[str] | None, _shared.RECIPE] = None,
     settings: _shared.Settings = None,
     data: _shared.Data = None,
     set_model: _shared.SetModel = None,

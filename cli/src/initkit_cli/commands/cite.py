@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from initkit.errors import InitError
@@ -17,14 +15,15 @@ from initkit_cli.selection import find_card
 app = typer.Typer(**style())
 
 
-@app.command("cite", cls=Command)
+@app.command("cite", cls=Command, epilog=_shared.examples("initkit cite gnn/virgo"))
 def command(
     context: typer.Context,
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="An id such as gnn/virgo.")],
+    recipe: _shared.RecipeId,
+    plugin: _shared.OnePlugin = None,
     as_json: _shared.AsJson = False,
 ) -> None:
     """Print the source of a recipe, as text and as BibTeX."""
-    card = find_card(registry(), recipe)
+    card = find_card(registry(), recipe, plugin)
     recipe_class = card.load()
     source, entries = describe.source_of(recipe_class), describe.bibtex_of(recipe_class)
     if not source and not entries:

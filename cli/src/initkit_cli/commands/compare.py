@@ -16,24 +16,20 @@ _MORE = (
     "MODEL is a Python file, and it is executed. It defines model (best a function, so that each run builds anew), "
     "loss(model) or loss(model, step), and if it likes score(model) (higher is better) and optimizer(model) (else Adam "
     "with rate 0.001). A loss that draws its batches from torch's, numpy's or Python's global generator sees the same "
-    "data from every start.\n\n"
-    "Example: initkit compare model.py --recipe default --recipe gnn/virgo --steps 200 --seeds 5"
+    "data from every start."
+)
+_EXAMPLES = (
+    "initkit compare model.py --recipe default --recipe gnn/virgo",
+    "initkit compare model.py --plugin gnn --steps 500 --seeds 3 --out runs.json",
 )
 
 
-@app.command("compare", cls=Command, epilog=_MORE)
+@app.command("compare", cls=Command, epilog=_shared.examples(*_EXAMPLES, more=_MORE))
 def command(
     context: typer.Context,
     model: _shared.Model,
-    plugin: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A plugin; alone, its default recipe. May repeat.")
-    ] = None,
-    recipe: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="START", help="A start: default, a recipe, or recipes joined by + in order. The first is the base."
-        ),
-    ] = None,
+    plugin: Annotated[list[str] | None, _shared.PLUGIN] = None,
+    recipe: Annotated[list[str] | None, _shared.START] = None,
     steps: Annotated[int, typer.Option(metavar="INT", help="Steps of training in each run.")] = 200,
     seeds: Annotated[int, typer.Option(metavar="INT", help="How many seeds, from --seed on.")] = 5,
     level: Annotated[

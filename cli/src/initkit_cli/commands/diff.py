@@ -14,7 +14,7 @@ from initkit_cli.commands import _shared
 app = typer.Typer(**style())
 
 
-@app.command("diff", cls=Command, epilog="Example: initkit diff before.safetensors after.safetensors")
+@app.command("diff", cls=Command, epilog=_shared.examples("initkit diff before.safetensors after.safetensors"))
 def command(
     context: typer.Context,
     first: Annotated[

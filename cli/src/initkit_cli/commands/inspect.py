@@ -14,22 +14,20 @@ app = typer.Typer(**style())
 
 _MORE = (
     "MODEL is a Python file, and it is executed. Beside the name model it may define inputs (what the model's forward "
-    "takes), targets, loss(model), and one name for each kind of data that probes and recipes need.\n\n"
-    "Example: initkit inspect --plugin gnn --recipe virgo model.py shows the model before and after the recipe."
+    "takes), targets, loss(model), and one name for each kind of data that probes and recipes need."
+)
+_EXAMPLES = (
+    "initkit inspect model.py",
+    "initkit inspect --plugin gnn --recipe virgo model.py",
 )
 
 
-@app.command("inspect", cls=Command, epilog=_MORE)
+@app.command("inspect", cls=Command, epilog=_shared.examples(*_EXAMPLES, more=_MORE))
 def command(
     context: typer.Context,
     model: _shared.Model,
-    plugin: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Take the probes of this plugin too. May repeat.")
-    ] = None,
-    recipe: Annotated[
-        list[str] | None,
-        typer.Option(metavar="RECIPE", help="Show the model before and after this recipe. May repeat, in order."),
-    ] = None,
+    plugin: Annotated[list[str] | None, _shared.PROBING] = None,
+    recipe: Annotated[list[str] | None, _shared.AROUND] = None,
     probe: Annotated[
         list[str] | None, typer.Option(metavar="PROBE", help="Take this probe alone, such as core/signal. May repeat.")
     ] = None,

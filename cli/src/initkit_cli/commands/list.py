@@ -12,21 +12,25 @@ from initkit_cli.app import Command, style
 from initkit_cli.channel import channel_of
 from initkit_cli.commands import _shared
 from initkit_cli.known import KNOWN
+from initkit_cli.selection import find_plugin
 
 app = typer.Typer(**style())
 
 
-@app.command("list", cls=Command)
+@app.command("list", cls=Command, epilog=_shared.examples("initkit list", "initkit list --plugin gnn"))
 def command(
     context: typer.Context,
+    plugin: _shared.OnePlugin = None,
     as_json: _shared.AsJson = False,
 ) -> None:
     """List recipes, and plugins that are not installed."""
     channel = channel_of(context)
     found = registry()
+    if plugin is not None:
+        find_plugin(found, plugin)
     installed = {plugin.name for plugin in found.plugins}
-    absent = [entry for entry in KNOWN if entry.name not in installed]
-    cards = found.cards()
+    absent = [entry for entry in KNOWN if entry.name not in installed and plugin is None]
+    cards = [card for card in found.cards() if plugin in (None, card.plugin)]
     if as_json:
         channel.json_of(
             {
@@ -49,9 +53,9 @@ def command(
                 [(e.name, e.install, e.line) for e in absent],
                 firm=2,
             )
-    for plugin in found.plugins:
-        if plugin.broken:
-            channel.say(f"plugin {plugin.name} is broken: {plugin.cause}")
+    for one in found.plugins:
+        if one.broken:
+            channel.say(f"plugin {one.name} is broken: {one.cause}")
 
 
 def card_dict(card: Any) -> dict[str, Any]:

@@ -15,7 +15,15 @@ from initkit_cli.commands import _shared
 app = typer.Typer(**style())
 
 
-@app.command("plugins", cls=Command)
+@app.command(
+    "plugins",
+    cls=Command,
+    epilog=_shared.examples(
+        "initkit plugins",
+        more="INITKIT_PLUGINS=gnn,ssm selects the plugins that are seen; with INITKIT_STRICT=1 a broken one stops "
+        "every command; INITKIT_TRACE=1 prints what each is asked, as initkit --trace does.",
+    ),
+)
 def command(
     context: typer.Context,
     as_json: _shared.AsJson = False,

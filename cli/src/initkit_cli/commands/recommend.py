@@ -18,8 +18,10 @@ app = typer.Typer(**style())
 @app.command(
     "recommend",
     cls=Command,
-    epilog="A model that a function builds is built on the meta device, where its size costs nothing.\n\n"
-    "Example: initkit recommend model.py",
+    epilog=_shared.examples(
+        "initkit recommend model.py",
+        more="A model that a function builds is built on the meta device, where its size costs nothing.",
+    ),
 )
 def command(
     context: typer.Context,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from typing import Annotated
 
 import typer
 
@@ -23,16 +22,21 @@ _BITS = {
 }
 
 
-@app.command("show", cls=Command)
+@app.command(
+    "show",
+    cls=Command,
+    epilog=_shared.examples("initkit show gnn/virgo", "initkit show --plugin ./mine.py small"),
+)
 def command(
     context: typer.Context,
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="An id such as gnn/virgo.")],
+    recipe: _shared.RecipeId,
+    plugin: _shared.OnePlugin = None,
     as_json: _shared.AsJson = False,
 ) -> None:
     """Show a recipe: options, data it needs, source."""
-    card = find_card(registry(), recipe)
+    card = find_card(registry(), recipe, plugin)
     recipe_class = card.load()
-    plugin = registry().plugin(card.plugin)
+    origin = registry().plugin(card.plugin)
     options = describe.options_of(recipe_class)
     doc, source = inspect.getdoc(recipe_class) or card.summary, describe.source_of(recipe_class)
     if as_json:
@@ -42,8 +46,8 @@ def command(
                 "doc": doc,
                 "options": [option.to_dict() for option in options],
                 "source": source or None,
-                "distribution": plugin.distribution,
-                "version": plugin.version,
+                "distribution": origin.distribution,
+                "version": origin.version,
             }
         )
         return
@@ -57,4 +61,4 @@ def command(
     for need in card.needs:
         about = f": {need.help}" if need.help else ""
         render.lines(f"needs {need.name}{' (optional)' if need.optional else ''}{about}")
-    render.lines(f"bits {_BITS[card.bits]}", f"from {plugin.distribution} {plugin.version}")
+    render.lines(f"bits {_BITS[card.bits]}", f"from {origin.distribution} {origin.version}")

@@ -52,7 +52,7 @@ def document(parts: Mapping[str, Any], *, report: Any, model: Any, title: str | 
         .render(
             title=title or _title(subject, recipes, parts),
             heading=title or subject or "Comparison of starts",
-            subject=subject if title else "",
+            subject=subject if title else _starts(parts),
             recipes=recipes if written_dict is None else [],
             seed=next((part["seed"] for part in (written_dict, inspected) if part), None),
             facts=_facts(written_dict, inspected, compared),
@@ -90,10 +90,13 @@ def _recipes(parts: Mapping[str, Any]) -> list[dict[str, Any]]:
     return []
 
 
+def _starts(parts: Mapping[str, Any]) -> str:
+    """The starts of a comparison, or ""."""
+    return " and ".join(start["name"] for start in parts["comparison"]["starts"]) if parts["comparison"] else ""
+
+
 def _title(subject: str, recipes: Sequence[Mapping[str, Any]], parts: Mapping[str, Any]) -> str:
-    names = ", ".join(one["id"] for one in recipes)
-    if not names and parts["comparison"]:
-        names = " and ".join(start["name"] for start in parts["comparison"]["starts"])
+    names = ", ".join(one["id"] for one in recipes) or _starts(parts)
     return ": ".join(filter(None, (subject, names))) or "initkit"
 
 

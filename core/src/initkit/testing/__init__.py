@@ -8,10 +8,29 @@ In a plugin's tests::
     def test_conformance(check, case):
         check(case)
 
-Or in a script: ``print(check_recipe("gnn/virgo", build_model, graph=graph))``.
+Or in a script: ``print(check_recipe("gnn/virgo", build_model, graph=graph))``. Or on the command line:
+``initkit plugin check gnn``.
 """
 
-from initkit.testing.battery import Outcome, Result, all_checks, check_recipe, parametrize_with_checks
+from initkit.testing.battery import (
+    Outcome,
+    Result,
+    all_checks,
+    check_case,
+    check_recipe,
+    parametrize_with_checks,
+    result_of,
+)
 from initkit.testing.case import Case, Skip
 
-__all__ = ["Case", "Outcome", "Result", "Skip", "all_checks", "check_recipe", "parametrize_with_checks"]
+__all__ = [
+    "Case",
+    "Outcome",
+    "Result",
+    "Skip",
+    "all_checks",
+    "check_case",
+    "check_recipe",
+    "parametrize_with_checks",
+    "result_of",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import traceback
 import warnings
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from initkit._recipe import Recipe
-from initkit.testing import checks
+from initkit.testing import elsewhere
 from initkit.testing.case import Case, Skip
+from initkit.testing.checks import MODULES
 
 if TYPE_CHECKING:
     import pytest
@@ -21,11 +23,19 @@ Check = Callable[[Case], None]
 
 @dataclass(frozen=True)
 class Result:
-    """How one check went; ``words`` says why it failed or was skipped."""
+    """How one check went.
+
+    Attributes:
+        check: its name.
+        status: how it went.
+        words: why it failed or was skipped.
+        promise: what is checked, in one sentence.
+    """
 
     check: str
     status: Literal["passed", "failed", "skipped"]
     words: str = ""
+    promise: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,27 +50,44 @@ class Outcome:
         """Whether no check failed."""
         return not self.of("failed")
 
+    @property
+    def ran(self) -> int:
+        """How many checks ran, whether they passed or failed."""
+        return len(self.results) - len(self.of("skipped"))
+
     def of(self, status: str) -> list[Result]:
         """The results of one kind."""
         return [result for result in self.results if result.status == status]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The outcome as JSON values."""
+        return {
+            "recipe": self.recipe,
+            "ok": self.ok,
+            "ran": self.ran,
+            "failed": len(self.of("failed")),
+            "skipped": len(self.of("skipped")),
+            "results": [
+                {"check": one.check, "promise": one.promise, "status": one.status, "words": one.words}
+                for one in self.results
+            ],
+        }
+
     def to_json(self) -> str:
         """The outcome as JSON text."""
-        rows = [{"check": r.check, "status": r.status, "words": r.words} for r in self.results]
-        return json.dumps({"recipe": self.recipe, "ok": self.ok, "results": rows}, indent=2) + "\n"
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
 
     def __str__(self) -> str:
         skipped, failed = self.of("skipped"), self.of("failed")
-        ran = len(self.results) - len(skipped)
-        lines = [f"{self.recipe}: {ran} checks ran, {len(failed)} failed, {len(skipped)} were skipped"]
+        lines = [f"{self.recipe}: {self.ran} checks ran, {len(failed)} failed, {len(skipped)} were skipped"]
         lines += [f"  failed   {result.check}: {result.words}" for result in failed]
         lines += [f"  skipped  {result.check}: {result.words}" for result in skipped]
         return "\n".join(lines)
 
 
 def all_checks() -> list[Check]:
-    """Every check, in the order of the file."""
-    return [value for name, value in vars(checks).items() if name.startswith("check_")]
+    """Every check, in the order in which they run."""
+    return [value for module in MODULES for name, value in vars(module).items() if name.startswith("check_")]
 
 
 def check_recipe(recipe: str | Recipe, build: Callable[[], Any], *, seed: int = 7, **needs: Any) -> Outcome:
@@ -68,28 +95,47 @@ def check_recipe(recipe: str | Recipe, build: Callable[[], Any], *, seed: int = 
 
     Args:
         recipe: an id or a recipe.
-        build: makes a model that the recipe fits.
+        build: makes a model that the recipe fits; called once, and what it returns is copied.
         seed: of the runs.
         needs: the data that the recipe asks for.
+
+    Returns:
+        What was checked: ``outcome.ok``, ``outcome.ran``, ``outcome.of("failed")``; as text or JSON it gives the
+        reason of each check that failed or was skipped.
+
+    Raises:
+        InitError: there is no such recipe.
     """
-    case = Case(recipe, build, needs, seed)
-    return Outcome(case.made.id, tuple(_result(check, case) for check in all_checks()))
+    return check_case(Case(recipe, build, needs, seed))
 
 
-def _result(check: Check, case: Case) -> Result:
+def check_case(case: Case) -> Outcome:
+    """Run the whole battery on a case.
+
+    Raises:
+        InitError: there is no such recipe.
+    """
+    elsewhere.start()
+    return Outcome(case.made.id, tuple(result_of(check, case) for check in all_checks()))
+
+
+def result_of(check: Check, case: Case) -> Result:
+    """Run one check on a case; whatever a recipe raises is a failure with the place where it was raised."""
     name = check.__name__.removeprefix("check_")
+    promise = (inspect.getdoc(check) or "").partition("\n")[0]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a recipe says to its user is no failure
             check(case)
     except Skip as reason:
-        return Result(name, "skipped", str(reason))
+        return Result(name, "skipped", str(reason), promise)
     except AssertionError as error:
-        return Result(name, "failed", str(error))
-    except Exception as error:  # noqa: BLE001 - a stranger's recipe may raise anything
+        return Result(name, "failed", str(error), promise)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's recipe may raise anything
         last = traceback.extract_tb(error.__traceback__)[-1]
-        return Result(name, "failed", f"{type(error).__name__}: {error} (in {last.name}, line {last.lineno})")
-    return Result(name, "passed")
+        words = f"{type(error).__name__}: {' '.join(str(error).split())} (in {last.name}, line {last.lineno})"
+        return Result(name, "failed", words, promise)
+    return Result(name, "passed", "", promise)
 
 
 def parametrize_with_checks(cases: Sequence[Case]) -> pytest.MarkDecorator:
@@ -98,7 +144,7 @@ def parametrize_with_checks(cases: Sequence[Case]) -> pytest.MarkDecorator:
 
     def as_test(check: Check) -> Check:
         def run(case: Case) -> None:
-            result = _result(check, case)
+            result = result_of(check, case)
             if result.status == "skipped":
                 pytest.skip(result.words)
             assert result.status == "passed", result.words

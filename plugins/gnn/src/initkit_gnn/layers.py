@@ -165,7 +165,16 @@ def _layer(module: nn.Module, name: str, describe: Describe) -> Layer:
                 f"layer {name} ({type(module).__name__}): {parameter_name} has no shape yet; run the model once on the "
                 "graph, or build the layer with in_channels"
             )
-    described = describe(module)
+    try:
+        described = describe(module)
+    except PlanError as error:
+        raise PlanError(f"layer {name} ({type(module).__name__}): {error}") from None
+    empty = next((m for m in described.matrices if m.fan_in < 1 or m.fan_out < 1), None)
+    if empty is not None:
+        raise PlanError(
+            f"layer {name} ({type(module).__name__}): {empty.name} is empty: it leads from {empty.fan_in} to "
+            f"{empty.fan_out} channels"
+        )
     taken = {matrix.name for matrix in described.matrices}
     biases = tuple(
         p for p in _parameters(module) if p not in taken and p.rpartition(".")[2] == "bias" and _is_offset(module, p)
@@ -214,9 +223,15 @@ def _d_out(module: nn.Module, described: Description) -> int:
 
 
 def linear(name: str, layer: Any, role: Role = "message") -> Matrix:
-    """Describe the weight of a torch or PyG ``Linear``; both store (out, in)."""
-    out, fan_in = layer.weight.shape
-    return Matrix(name, fan_in=int(fan_in), fan_out=int(out), role=role)
+    """Describe the weight of a torch or PyG ``Linear``; both store (out, in).
+
+    Raises:
+        PlanError: it is no matrix; names it as the layer does.
+    """
+    shape = tuple(layer.weight.shape)
+    if len(shape) != 2:
+        raise PlanError(f"{name} has shape {shape}, expected (out, in)")
+    return Matrix(name, fan_in=shape[1], fan_out=shape[0], role=role)
 
 
 @register(GCNConv)

@@ -200,7 +200,10 @@ def _is_lorentz_linear(module: nn.Module) -> bool:
 
 def _lorentz(name: str, module: nn.Module) -> Layer:
     inner: Any = module._modules["weight"]
-    m, n = (int(size) for size in inner.weight.shape)
+    shape = tuple(int(size) for size in inner.weight.shape)
+    if len(shape) != 2:
+        raise PlanError(f"{_where(name, module)}: its matrix has shape {shape}, expected (out, in)")
+    m, n = shape
     if min(n, m) < 2:
         raise PlanError(f"{_where(name, module)}: its matrix ({m}, {n}) has no space coordinates beside time")
     bias = joined(name, "weight.bias") if inner.bias is not None else None

@@ -11,7 +11,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import nn
 
-from initkit import Constant, Draw, Fill, Item, LogUniform, Normal, OptionError, Uniform, Values
+from initkit import Constant, Draw, Fill, Item, LogUniform, Normal, OptionError, PlanError, Uniform, Values
 from initkit_ssm.base import LayerRecipe
 from initkit_ssm.layers import Found, Layer
 from initkit_ssm.stack import numbered
@@ -150,6 +150,8 @@ class Mamba(LayerRecipe):
         for name in layer.facts["maps"]:
             shape = layer.roles[name].shape
             fan_in = shape[-1] if len(shape) == 2 or name == "x_proj" else shape[1] * shape[2]
+            if not fan_in:
+                raise PlanError(f"{layer.roles[name].tensor} {tuple(shape)}: it has no inputs")
             bound, why = 1 / math.sqrt(fan_in), f"torch's own start: ±1/√fan_in, fan_in {fan_in}"
             if name == "out_proj":
                 depth = layer.facts["of"] * self.residuals

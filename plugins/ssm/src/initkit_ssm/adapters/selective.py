@@ -188,6 +188,8 @@ class GatedDelta(Adapter):
         """A_log (heads,) or (1, 1, heads, 1); dt_bias (heads,) or (heads · channels,)."""
         a, bias = needed(site, "A_log"), needed(site, "dt_bias")
         heads = torch.Size(a[1]).numel()
+        if not heads:
+            raise PlanError(f"{site.words()}: A_log has shape {a[1]}, which holds no head")
         if len(bias[1]) != 1 or bias[1][0] % heads:
             raise PlanError(
                 f"{site.words()}: dt_bias has shape {bias[1]}, expected ({heads},) or a multiple of {heads} values, "

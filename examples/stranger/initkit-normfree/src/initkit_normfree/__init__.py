@@ -1,0 +1,3 @@
+"""Starts for networks without normalisation layers."""
+
+__version__ = "0.3.0"

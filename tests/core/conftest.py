@@ -1,0 +1,6 @@
+"""The recipes that the battery must catch lie beside the tests."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
