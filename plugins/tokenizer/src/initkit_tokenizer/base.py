@@ -178,14 +178,7 @@ class RowRecipe(Recipe):
             extra=self.extra_vocab_params or (),
             other=self.other_params or (),
         )
-        plan = make_plan(
-            old_tokenizer,
-            tokenizer,
-            duplicates=self.duplicates,
-            ignore_case=self.ignore_case,
-            ignore_space=self.ignore_space,
-            copy_of=self.copy_of,
-        )
+        plan = self.vocab_plan(old_tokenizer, tokenizer)
         layout = RowLayout.of(plan, tensors.rows, multiple=self.pad_to_multiple_of, shrink=self.shrink)
         unknown = sorted(set(self.exclude or ()) - set(range(tensors.rows)))
         if unknown:
@@ -193,6 +186,17 @@ class RowRecipe(Recipe):
                 f"recipe {self.id}: exclude={listed(map(str, unknown))}: the model has {tensors.rows} rows"
             )
         return tensors, plan, layout
+
+    def vocab_plan(self, old_tokenizer: Any, tokenizer: Any) -> VocabPlan:
+        """What becomes of each token."""
+        return make_plan(
+            old_tokenizer,
+            tokenizer,
+            duplicates=self.duplicates,
+            ignore_case=self.ignore_case,
+            ignore_space=self.ignore_space,
+            copy_of=self.copy_of,
+        )
 
     def giver_of_head(self) -> RowRecipe:
         """The recipe that makes the head's rows.
