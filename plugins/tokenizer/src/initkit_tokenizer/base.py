@@ -243,6 +243,7 @@ class RowRecipe(Recipe):
             trained = self.trained(plan, layout, old, padding, tensor)
             maker = self if tensor.role == "input" or giver is self else giver
             task = RowTask(ctx, plan, layout, tensor, old, trained, tensors.head is not None, needs, shared)
+            task.output = tensors.outputs[-1] if tensors.outputs else ""
             made = maker.made(task)
             reasons.update({(place, why): plan.new[place].token for place, why in task.fallbacks.items()})
             table.append(row_table(task, made))

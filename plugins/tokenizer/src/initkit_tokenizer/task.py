@@ -40,6 +40,7 @@ class RowTask:
         fallbacks: places in ``plan.new`` that get the mean, and why; :meth:`fall_back` adds one.
         whole: the task that this is a part of, see :meth:`part`.
         first: place in its ``plan.new`` of the first token of this one.
+        output: name of the module that gives logits; "" where there is none.
     """
 
     ctx: JobContext
@@ -55,6 +56,7 @@ class RowTask:
     fallbacks: dict[int, str] = field(default_factory=dict)
     whole: RowTask | None = None
     first: int = 0
+    output: str = ""
 
     @property
     def role(self) -> Role:

@@ -125,6 +125,26 @@ class Vocabulary:
             model["dropout"] = None
         return Tokenizer.from_str(json.dumps(spec))
 
+    def reader(self) -> Tokenizer:
+        """A copy of the tokenizer that cuts whole texts as ever, neither cut off nor padded."""
+        return Tokenizer.from_str(json.dumps({**self._spec, "truncation": None, "padding": None}))
+
+    def frame(self, *, ends: bool = False) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Ids that the tokenizer puts before and after a text; where it puts none, its start token, if it has one.
+
+        Args:
+            ends: whether its end token stands in, too.
+        """
+        added = self.reader().encode("a").special_tokens_mask
+        ids = self.reader().encode("a").ids
+        text = [place for place, special in enumerate(added) if not special]
+        before, after = (ids[: text[0]], ids[text[-1] + 1 :]) if text else ([], [])
+        roles = [("bos", "cls")] * (not before) + [("eos", "sep")] * (ends and not after)
+        for pair in roles:
+            known = [i for i in map(self.role_id, pair) if i is not None][:1]
+            before, after = (known, after) if pair[0] == "bos" else (before, known)
+        return tuple(before), tuple(after)
+
     @property
     def continuing(self) -> str:
         """What marks a WordPiece token that goes on with a word."""
