@@ -131,6 +131,7 @@ class RowTraining:
         rows = state.rows[used].requires_grad_()
         value = loss(state.step, rows)
         (grad,) = torch.autograd.grad(value, [rows])
+        value = value.detach()
         if not bool(torch.isfinite(value)) or not bool(torch.isfinite(grad).all()):
             raise CommitError(self._broken(name, state, lr))
         if self.dense and len(used) < len(state.rows):
@@ -140,8 +141,9 @@ class RowTraining:
         count = before.steps + 1
         mean = _BETA1 * before.mean + (1 - _BETA1) * grad
         square = _BETA2 * before.square + (1 - _BETA2) * grad.square()
-        size = (square / (1 - _BETA2**count)).sqrt() + _EPS
-        moved = before.rows - lr * self._factor(state.step, steps) * (mean / (1 - _BETA1**count)) / size
+        first, second = ((1 - beta ** count.double()).float() for beta in (_BETA1, _BETA2))  # float32 loses 1 - β
+        size = (square / second).sqrt() + _EPS
+        moved = before.rows - lr * self._factor(state.step, steps) * (mean / first) / size
         after = State(moved, mean, square, count, **state.facts())
         after.enter(float(value), steps)
         try:
