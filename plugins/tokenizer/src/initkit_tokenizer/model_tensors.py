@@ -47,12 +47,14 @@ class VocabTensors:
         width: of an embedding.
         tensors: the input first.
         counts: dotted paths of attributes that hold the number of rows.
+        outputs: names of the modules that give logits, the one in use last.
     """
 
     rows: int
     width: int
     tensors: tuple[VocabTensor, ...]
     counts: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
 
     @property
     def input(self) -> VocabTensor:
@@ -125,7 +127,8 @@ class _Finder:
         found += self._rest(found, rows, outputs, other)
         for tensor in found:
             _check_kind(self.slots[tensor.name])
-        return VocabTensors(rows, width, tuple(found), tuple(self._counts([*sources, *outputs], rows)))
+        counts = tuple(self._counts([*sources, *outputs], rows))
+        return VocabTensors(rows, width, tuple(found), counts, tuple(self.names[id(module)] for module in outputs))
 
     def _input(self, name: str) -> nn.Module:
         if name:

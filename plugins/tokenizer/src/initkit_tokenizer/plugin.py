@@ -25,6 +25,17 @@ DESCRIPTIONS = Need(
     loader="initkit_tokenizer.files:load_descriptions",
     help="new tokens with a text that describes each",
 )
+NAMES = Need(
+    "names",
+    loader="initkit_tokenizer.corpus:load_corpus",
+    help="many names, each of as many pieces as there are new tokens",
+    optional=True,
+)
+CORPUS = Need(
+    "corpus",
+    loader="initkit_tokenizer.corpus:load_corpus",
+    help="text that the new tokens occur in: a text file with a text a line, or strings",
+)
 COUNTS = Need("counts", help="how often each token occurs: a number for each id, or by token", optional=True)
 BOTH = (TOKENIZER, OLD)
 
@@ -96,6 +107,20 @@ def initkit_recipes() -> list[Card]:
             "initkit_tokenizer.tool_token:ToolToken",
             "Tools start, in the output matrix, where the model's own hidden states of their names point.",
             needs=(*BOTH, replace(DESCRIPTIONS, optional=True)),
+            bits="machine",
+        ),
+        Card(
+            "cross_init",
+            "initkit_tokenizer.cross_init:CrossInit",
+            "New tokens start at the encoder's output for the words that describe them: its last hidden states.",
+            needs=(*BOTH, replace(DESCRIPTIONS, optional=True), NAMES),
+            bits="machine",
+        ),
+        Card(
+            "token_distillation",
+            "initkit_tokenizer.token_distillation:TokenDistillation",
+            "New rows are learned: with them the model's last hidden states are those it has of the tokens' pieces.",
+            needs=(*BOTH, CORPUS),
             bits="machine",
         ),
         Card(
