@@ -38,7 +38,7 @@ def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if groups < 2 * k:
         found = torch.topk(scores, k, dim=1)
         return found.values, found.indices
-    peaks = scores[:, : groups * GROUP].unflatten(1, (groups, GROUP)).amax(2)
+    peaks = torch.unflatten(scores[:, : groups * GROUP], 1, (groups, GROUP)).amax(2)
     inside = torch.arange(GROUP, device=scores.device)
     chosen = torch.topk(peaks, k, dim=1, sorted=False).indices.unsqueeze(2) * GROUP + inside
     rest = torch.arange(groups * GROUP, count, device=scores.device).expand(len(scores), -1)

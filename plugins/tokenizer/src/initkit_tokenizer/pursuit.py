@@ -70,7 +70,7 @@ def pursue_each(atoms: Tensor, targets: Tensor, ks: Sequence[int], *, normalized
     most = max(ks)
     space = _Atoms.of(atoms, picks=len(targets) * most)
     step = max(FEWEST, WORKSPACE.get(atoms.device.type, WORKSPACE["cpu"]) // ((most + 3) * len(atoms)))
-    parts = [_Block(space, part, most, normalized).codes(ks) for part in targets.split(step) if len(part)]
+    parts = [_Block(space, part, most, normalized).codes(ks) for part in torch.split(targets, step) if len(part)]
     if not parts:
         return [Sparse(targets.new_zeros(0, k).long(), targets.new_zeros(0, k), targets.new_zeros(0)) for k in ks]
     return [
