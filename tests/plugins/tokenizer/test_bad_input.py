@@ -205,7 +205,7 @@ def model(rows: int = 5, nan: bool = False):
         (["--data", "tokenizer=missing"], 2, "there is no missing"),
         (["--data", "tokenizer=broken.json"], 1, "cannot read broken.json"),
         (["--set", "pad_to_multiple_of=0"], 2, "pad_to_multiple_of=0"),
-        (["--set", "head=subwrd"], 2, "did you mean"),
+        (["--set", "head=subwrd"], 1, "did you mean"),
     ],
 )
 def test_on_the_command_line(
