@@ -188,7 +188,18 @@ class RowRecipe(Recipe):
             extra=self.extra_vocab_params or (),
             other=self.other_params or (),
         )
-        plan = make_plan(
+        plan = self.vocab_plan(old_tokenizer, tokenizer)
+        layout = RowLayout.of(plan, tensors.rows, multiple=self.pad_to_multiple_of, shrink=self.shrink)
+        unknown = sorted(set(self.exclude or ()) - set(range(tensors.rows)))
+        if unknown:
+            raise OptionError(
+                f"recipe {self.id}: exclude={listed(map(str, unknown))}: the model has {tensors.rows} rows"
+            )
+        return tensors, plan, layout
+
+    def vocab_plan(self, old_tokenizer: Any, tokenizer: Any) -> VocabPlan:
+        """What becomes of each token."""
+        return make_plan(
             old_tokenizer,
             tokenizer,
             duplicates=self.duplicates,
@@ -199,13 +210,6 @@ class RowRecipe(Recipe):
             old_family=self.old_family,
             new_family=self.new_family,
         )
-        layout = RowLayout.of(plan, tensors.rows, multiple=self.pad_to_multiple_of, shrink=self.shrink)
-        unknown = sorted(set(self.exclude or ()) - set(range(tensors.rows)))
-        if unknown:
-            raise OptionError(
-                f"recipe {self.id}: exclude={listed(map(str, unknown))}: the model has {tensors.rows} rows"
-            )
-        return tensors, plan, layout
 
     def giver_of_head(self) -> RowRecipe:
         """The recipe that makes the head's rows.

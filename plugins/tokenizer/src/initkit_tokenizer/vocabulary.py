@@ -114,6 +114,10 @@ class Vocabulary:
         texts = self.roles.get(role, ())
         return next((i for i, text in self.tokens.items() if text == texts[0]), None) if len(texts) == 1 else None
 
+    def tokenizer(self) -> Tokenizer:
+        """A copy of the tokenizer as it is."""
+        return Tokenizer.from_str(json.dumps(dict(self._spec)))
+
     def cutter(self) -> Tokenizer:
         """A copy of the tokenizer that cuts a token's text as it stands in the middle of a sentence.
 
