@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from initkit_tokenizer.cross_init import row_penalty
     from initkit_tokenizer.donors import Donor
     from initkit_tokenizer.expanding import expand_checkpoint
+    from initkit_tokenizer.factors import use_factors
     from initkit_tokenizer.layout import RowLayout
     from initkit_tokenizer.saving import save_model
     from initkit_tokenizer.static_vectors import StaticVectors
@@ -32,6 +33,7 @@ __all__ = [
     "prior_penalty",
     "row_penalty",
     "save_model",
+    "use_factors",
 ]
 
 _HOMES = {
@@ -48,6 +50,7 @@ _HOMES = {
     "prior_penalty": "initkit_tokenizer.tool_token",
     "row_penalty": "initkit_tokenizer.cross_init",
     "save_model": "initkit_tokenizer.saving",
+    "use_factors": "initkit_tokenizer.factors",
 }
 
 

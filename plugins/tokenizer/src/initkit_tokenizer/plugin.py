@@ -124,6 +124,13 @@ def initkit_recipes() -> list[Card]:
             bits="machine",
         ),
         Card(
+            "cw2v",
+            "initkit_tokenizer.cw2v:Cw2v",
+            "New rows as learned means of old ones: skip-grams of text in the new vocabulary, old rows held fixed.",
+            needs=(*BOTH, CORPUS),
+            bits="machine",
+        ),
+        Card(
             "eigennoise",
             "initkit_tokenizer.eigennoise:EigenNoise",
             "Embeddings of a model from scratch from the co-occurrences that Zipf's law alone makes.",
