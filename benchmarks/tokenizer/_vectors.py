@@ -1,14 +1,14 @@
-"""Word vectors that benchmarks train themselves, kept in the cache."""
+"""Word vectors that benchmarks train themselves, kept in the cache as fastText's own files."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from benchmarks.tokenizer._causal import fingerprint
 from benchmarks.tokenizer._packages import cache_folder
 from benchmarks.tokenizer._text import corpus
-from initkit_tokenizer import StaticVectors
 
 SETTINGS: dict[str, Any] = {
     # fastText's own defaults, where gensim's differ, but for the bucket (2,000,000).
@@ -24,35 +24,36 @@ def words_of(line: str) -> list[str]:
     return re.findall(r"\w+|[^\w\s]", line)
 
 
-def fasttext(language: str, *, lower: bool = False) -> StaticVectors:
-    """Skip-gram fastText vectors of a language's training text.
+def fasttext(language: str, *, lower: bool = False) -> Path:
+    """Skip-gram vectors of the words of a language's training text.
 
     Args:
         language: ``en`` or ``de``.
         lower: whether the text is lower-cased first.
     """
-    lines = corpus(language).train
-    text = [words_of(line.lower() if lower else line) for line in lines]
-    return _kept(f"{language}{'-lower' * lower}", text, SETTINGS)
+    text = [words_of(line.lower() if lower else line) for line in corpus(language).train]
+    return _trained(f"{language}{'-lower' * lower}", text, SETTINGS)
 
 
-def of_tokens(name: str, tokenizer: Any, lines: list[str]) -> StaticVectors:
-    """FOCUS' vectors: fastText's bag of words over text that a tokenizer has cut, tokens as words.
+def of_tokens(name: str, tokenizer: Any, lines: list[str]) -> Path:
+    """FOCUS' vectors: a bag of words over text that a tokenizer has cut, its tokens as words.
 
     Args:
         name: of the tokenizer, for the cache.
         tokenizer: of ``tokenizers``.
         lines: of text.
     """
-    parts = [one.tokens for one in tokenizer.encode_batch(lines, add_special_tokens=False)]
-    return _kept(f"{name}-tokens", parts, {**SETTINGS, **OF_TOKENS})
+    text = [one.tokens for one in tokenizer.encode_batch(lines, add_special_tokens=False)]
+    return _trained(f"{name}-tokens", text, {**SETTINGS, **OF_TOKENS})
 
 
-def _kept(name: str, text: list[list[str]], settings: dict[str, Any]) -> StaticVectors:
+def _trained(name: str, text: list[list[str]], settings: dict[str, Any]) -> Path:
     from gensim.models import FastText
-    from gensim.models.fasttext import FastTextKeyedVectors
+    from gensim.models.fasttext import save_facebook_model
 
-    path = cache_folder() / f"{name}-{fingerprint(settings, len(text), sum(map(len, text)))}.kv"
+    path = cache_folder() / f"{name}-{fingerprint(settings, len(text), sum(map(len, text)))}.bin"
     if not path.exists():
-        FastText(text, **settings).wv.save(str(path))
-    return StaticVectors.of(FastTextKeyedVectors.load(str(path)))
+        scratch = path.with_suffix(".part")
+        save_facebook_model(FastText(text, **settings), str(scratch))
+        scratch.rename(path)
+    return path

@@ -22,7 +22,8 @@ from initkit_tokenizer import make_plan
 SEEDS = (0, 1, 2)
 SIZE, GROWN, STEPS = 4096, 8192, 30
 DONOR_STEPS = 191
-ROWS = [label for label in STARTS if label not in ("omp, k=2", "omp, k=4", "omp, k=16", "omp, k=64")]
+LEFT_OUT = ("omp, k=2", "omp, k=64", "wechsel, compat=authors", "wechsel, anchors=all", "focus, anchors=all")
+ROWS = [label for label in STARTS if label not in LEFT_OUT]
 RESIZED = "transformers' resize_token_embeddings"
 
 

@@ -72,6 +72,7 @@ class RowRecipe(Recipe):
         head_module: name of the output module, where it is not found.
         extra_vocab_params: further tensors with one row a token.
         other_params: names or globs of tensors with as many rows by chance.
+        max_gap: the longest run of ids without a token that is allowed in the new vocabulary.
         old_family: how the old tokenizer's strings stand for bytes, where its parts do not tell.
         new_family: likewise, of the new one.
     """
@@ -98,6 +99,7 @@ class RowRecipe(Recipe):
     head_module: str = ""
     extra_vocab_params: tuple[str, ...] | None = None
     other_params: tuple[str, ...] | None = None
+    max_gap: Annotated[int, Ge(0)] = 1024
     old_family: Family | None = None
     new_family: Family | None = None
 
@@ -204,6 +206,7 @@ class RowRecipe(Recipe):
             ignore_case=self.ignore_case,
             ignore_space=self.ignore_space,
             copy_of=self.copy_of,
+            max_gap=self.max_gap,
             old_family=self.old_family,
             new_family=self.new_family,
         )
@@ -263,6 +266,8 @@ class RowRecipe(Recipe):
             table.append(row_table(task, made))
             found[tensor.name] = task.assembled(made, values)
         remarks = remarks_of(plan, table, short=self.short)
+        if giver is not self and tensors.head is None:
+            remarks.append(f"head={self.head!r} makes no row: the model has no output matrix of its own")
         say(ctx, self.id, plan, table, reasons, remarks)
         for remark in remarks:
             warnings.warn(f"{self.id}: {remark}", stacklevel=2)

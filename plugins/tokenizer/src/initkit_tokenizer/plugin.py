@@ -13,7 +13,7 @@ from initkit_tokenizer.cards_more import auto_card, more_cards
 TOKENIZER = Need(
     "tokenizer",
     loader="initkit_tokenizer.files:load_tokenizer",
-    help="the new tokenizer: of transformers or tokenizers, a tokenizer.json, or a folder that holds one",
+    help="the new tokenizer: of transformers, tokenizers, sentencepiece or tiktoken, or the path of its file or folder",
 )
 OLD = Need(
     "old_tokenizer",

@@ -66,7 +66,9 @@ class ToolToken(RowRecipe):
         pieces = described_pieces(task, required=False)
         if task.role == "input":
             if not task.untied:
-                task.facts["head"] = "tied: rows of the input"
+                task.facts["head"] = (
+                    "tied: rows of the input" if task.output else "there is none: rows of the input alone"
+                )
             return mean_rows(task, pieces)
         return self._directions(task)
 

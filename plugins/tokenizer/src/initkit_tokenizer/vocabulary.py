@@ -73,8 +73,6 @@ class Vocabulary:
         if isinstance(tokenizer, Vocabulary):
             return tokenizer if family in (None, tokenizer.family) else tokenizer.read_as(family)
         made, said = backend_of(tokenizer, name)
-        spec = json.loads(made.to_str())
-        added = {token["id"]: token for token in spec.get("added_tokens") or ()}
         by_id: dict[int, str] = {}
         for text, i in made.get_vocab(with_added_tokens=True).items():
             if by_id.get(i, text) != text:
@@ -85,6 +83,8 @@ class Vocabulary:
         if max(by_id) >= 2**31:
             raise NeedError(f"{name}: the id {max(by_id)} of {by_id[max(by_id)]!r} is 2**31 or more")
         tokens = {i: by_id[i] for i in sorted(by_id)}
+        spec = json.loads(made.to_str())
+        added = {token["id"]: token for token in spec.get("added_tokens") or ()}
         specials = {token["content"] for token in added.values() if token["special"]}
         kind = family or family_of(spec)
         return cls(
