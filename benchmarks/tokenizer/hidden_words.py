@@ -39,11 +39,12 @@ RECIPES: dict[str, dict[str, Any]] = {
     "focus, anchors=all": {"anchors": "all"},
     "focus": {},
     "wechsel": {},
+    "ofa": {},
     "hybrid": {},
     "fit": {},
     "auto": {},
 }
-WITH_VECTORS = ("focus", "wechsel", "hybrid", "fit", "auto")
+WITH_VECTORS = ("focus", "wechsel", "ofa", "hybrid", "fit", "auto")
 
 
 def run() -> dict[str, Any]:
