@@ -74,7 +74,12 @@ QUICK: dict[str, Any] = {"rank": 4, "batch": 32, "threshold": 100.0}
 
 
 def apply(
-    model: nn.Module | None = None, *, progress: Any = None, seed: int = 0, needs: dict[str, Any] = NEEDS, **options: Any
+    model: nn.Module | None = None,
+    *,
+    progress: Any = None,
+    seed: int = 0,
+    needs: dict[str, Any] = NEEDS,
+    **options: Any,
 ) -> tuple[Any, initkit.Report]:
     model = Tied() if model is None else model
     with warnings.catch_warnings():
@@ -273,7 +278,9 @@ def test_an_interrupt_keeps_the_state_and_the_same_call_goes_on(tmp_path: Path) 
     file = str(tmp_path / "state.safetensors")
     model = Pair()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with pytest.raises(KeyboardInterrupt, match=r"interrupted after 7 of 140 steps; the model is unchanged; go on with"):
+    with pytest.raises(
+        KeyboardInterrupt, match=r"interrupted after 7 of 140 steps; the model is unchanged; go on with"
+    ):
         apply(model, checkpoint=file, progress=Stop(7), epochs=10)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     with pytest.raises(FileError, match=r"it is of another run \(options differs\)"):

@@ -35,13 +35,46 @@ def test_largest_is_topk(n: int, count: int, k: int, seed: int, ties: bool) -> N
 
 @pytest.mark.parametrize("tile", [(7, 64), (64, 700), (3, 1000), (1000, 33)])
 @pytest.mark.parametrize("k", [1, 10, 40])
-def test_nearest_does_not_depend_on_tiles(monkeypatch: pytest.MonkeyPatch, tile: tuple[int, int], k: int) -> None:
+@pytest.mark.parametrize("half", [True, False])
+def test_nearest_does_not_depend_on_tiles_or_a_first_look(
+    monkeypatch: pytest.MonkeyPatch, tile: tuple[int, int], k: int, half: bool
+) -> None:
     queries, anchors = numbers(50, 9), numbers(700, 9, seed=1)
+    monkeypatch.setattr(neighbours, "_fast_half", lambda device: half)
     monkeypatch.setitem(neighbours.TILES, "cpu", tile)
     values, places = nearest(queries, anchors, k)
     wanted = torch.topk(unit(queries) @ unit(anchors).T, k, dim=1)
     torch.testing.assert_close(values, wanted.values, atol=1e-6, rtol=0)
     assert torch.equal(places, wanted.indices)
+
+
+def test_a_first_look_in_half_precision_misses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of anchors closer together than bfloat16 can tell, and others far away."""
+    close = torch.eye(20)[:1] + 0.02 * numbers(400, 20)
+    anchors = torch.cat([numbers(400, 20, seed=1), close])
+    queries = torch.cat([torch.eye(20)[:1] + 0.02 * numbers(5, 20, seed=2), numbers(30, 20, seed=3)])
+    monkeypatch.setattr(neighbours, "_fast_half", lambda device: True)
+    values, places = nearest(queries, anchors, 10)
+    wanted = torch.topk(unit(queries).double() @ unit(anchors).double().T, 10, dim=1)
+    torch.testing.assert_close(values.double(), wanted.values, atol=1e-6, rtol=0)
+    assert torch.equal(places, wanted.indices)
+    looked = _looked(queries, anchors)
+    assert 0 < looked < len(queries)  # both ways were taken
+
+
+def _looked(queries: Tensor, anchors: Tensor) -> int:
+    """For how many queries the first look says enough."""
+    half = neighbours._Columns(unit(anchors), torch.bfloat16)
+    seen, _ = half.largest(unit(queries), 32)
+    exact = torch.topk(unit(queries) @ unit(anchors).T, 10, dim=1).values
+    return int((seen[:, -1].float() + neighbours.HALF_ERROR < exact[:, -1]).sum())
+
+
+def test_the_error_of_half_precision_is_within_its_bound() -> None:
+    a, b = unit(numbers(300, 64)), unit(numbers(300, 64, seed=1) + 0.3)
+    a = torch.cat([a, b[:50]])  # cosines of one too
+    found = (a.bfloat16() @ b.bfloat16().T).float() - a @ b.T
+    assert float(found.abs().max()) < neighbours.HALF_ERROR
 
 
 def test_sparsemax_looks_further_only_where_it_must() -> None:

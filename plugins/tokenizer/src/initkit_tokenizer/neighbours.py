@@ -13,6 +13,10 @@ TILES = {"cpu": (256, 8192), "cuda": (4096, 65536)}
 """Queries and anchors that are compared at a time: on a processor their cosines stay in its cache."""
 GROUP = 64
 """Scores whose largest is found before single ones are looked at."""
+SPARE = 22
+"""Anchors that a first look takes beyond those wanted, at least."""
+HALF_ERROR = 2**-6
+"""More than a cosine's error in bfloat16: two factors and the product are each rounded to 8 bits, 3/256."""
 GATHERED = 2**20
 """Numbers that a weighted sum gathers at a time (4 MB in float32)."""
 TINY = 1e-8
@@ -50,6 +54,10 @@ def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def nearest(queries: Tensor, anchors: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k anchors of largest cosine for each query, best first.
 
+    Where the hardware multiplies bfloat16 several times as fast, that is a first look: a few anchors more than wanted
+    are taken by it and compared in float32. A query for which another anchor may have been missed, by the bound of
+    bfloat16's error, is compared with all in float32.
+
     Args:
         queries: (n, D).
         anchors: (N, D), N >= k.
@@ -58,24 +66,61 @@ def nearest(queries: Tensor, anchors: Tensor, k: int) -> tuple[Tensor, Tensor]:
         cosines, (n, k), float32; places in ``anchors``, (n, k).
     """
     anchors = unit(anchors)
+    looked_at = k + max(SPARE, k // 2)
+    half = _Columns(anchors, torch.bfloat16) if _fast_half(anchors.device) and len(anchors) > 4 * looked_at else None
+    exact = _Columns(anchors, torch.float32) if half is None else None
     values = torch.empty(len(queries), k, device=anchors.device)
     places = torch.empty(len(queries), k, dtype=torch.long, device=anchors.device)
-    tall, wide = TILES.get(anchors.device.type, TILES["cpu"])
-    columns = [anchors[first : first + wide].T.contiguous() for first in range(0, len(anchors), wide)]
-    tile = torch.empty(tall * min(wide, len(anchors)), device=anchors.device)
+    tall = TILES.get(anchors.device.type, TILES["cpu"])[0]
     for start in range(0, len(queries), tall):
+        rows = torch.arange(start, min(start + tall, len(queries)), device=anchors.device)
         part = unit(queries[start : start + tall])
+        if half is not None:
+            seen, near = half.largest(part, looked_at)
+            cosines = torch.bmm(anchors[near], part.unsqueeze(2)).squeeze(2)
+            top = torch.topk(cosines, k, dim=1)
+            values[rows], places[rows] = top.values, near.gather(1, top.indices)
+            doubtful = ~(seen[:, -1].float() + HALF_ERROR < top.values[:, -1])
+            rows, part = rows[doubtful], part[doubtful]
+        if len(rows):
+            exact = exact or _Columns(anchors, torch.float32)
+            values[rows], places[rows] = exact.largest(part, k)
+    return values, places
+
+
+class _Columns:
+    """Anchors as columns, some at a time, that queries are multiplied with into one piece of memory.
+
+    Args:
+        anchors: of length one, (N, D).
+        dtype: of the products.
+    """
+
+    def __init__(self, anchors: Tensor, dtype: torch.dtype) -> None:
+        tall, self.wide = TILES.get(anchors.device.type, TILES["cpu"])
+        self.columns = [part.T.to(dtype).contiguous() for part in torch.split(anchors, self.wide)]
+        self.tile = torch.empty(tall * min(self.wide, len(anchors)), dtype=dtype, device=anchors.device)
+
+    def largest(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The k largest products of each query, best first, and their places; at most as many queries as a tile has."""
+        queries = queries.to(self.tile.dtype)
         found: list[tuple[Tensor, Tensor]] = []
-        for number, column in enumerate(columns):
-            shape = len(part), column.shape[1]
-            cosines = torch.mm(part, column, out=tile[: shape[0] * shape[1]].view(shape))
-            best, where = largest(cosines, min(k, shape[1]))
-            found.append((best, where + number * wide))
+        for number, column in enumerate(self.columns):
+            shape = len(queries), column.shape[1]
+            products = torch.mm(queries, column, out=self.tile[: shape[0] * shape[1]].view(shape))
+            best, where = largest(products, min(k, shape[1]))
+            found.append((best, where + number * self.wide))
         best, where = (torch.cat([pair[side] for pair in found], dim=1) for side in (0, 1))
         top = torch.topk(best, k, dim=1)
-        rows = slice(start, start + tall)
-        values[rows], places[rows] = top.values, where.gather(1, top.indices)
-    return values, places
+        return top.values, where.gather(1, top.indices)
+
+
+def _fast_half(device: torch.device) -> bool:
+    """Whether products in bfloat16 are several times as fast as in float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    native = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return device.type == "cpu" and any(asked is not None and asked() for asked in native)
 
 
 def softmax_weights(queries: Tensor, anchors: Tensor, k: int, temperature: float) -> tuple[Tensor, Tensor]:
