@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -9,10 +11,10 @@ from initkit import CommitError
 
 BLOCK = 1024
 """Rows that are compared at a time, where that makes a table of all cosines."""
-TILES = {"cpu": (256, 8192), "cuda": (4096, 65536)}
+TILES = {"cpu": (128, 16384), "cuda": (4096, 65536)}
 """Queries and anchors that are compared at a time: on a processor their cosines stay in its cache."""
-GROUP = 64
-"""Scores whose largest is found before single ones are looked at."""
+GROUPS = (8, 64)
+"""Fewest and most scores whose largest is found before single ones are looked at."""
 SPARE = 22
 """Anchors that a first look takes beyond those wanted, at least."""
 HALF_ERROR = 2**-6
@@ -38,14 +40,16 @@ def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
         scores: (n, N), N >= k.
     """
     count = scores.shape[1]
-    groups = count // GROUP
+    least, most = GROUPS
+    size = min(most, max(least, 1 << round(math.log2(count / k) / 2)))  # as many groups as scores in k of them
+    groups = count // size
     if groups < 2 * k:
         found = torch.topk(scores, k, dim=1)
         return found.values, found.indices
-    peaks = torch.unflatten(scores[:, : groups * GROUP], 1, (groups, GROUP)).amax(2)
-    inside = torch.arange(GROUP, device=scores.device)
-    chosen = torch.topk(peaks, k, dim=1, sorted=False).indices.unsqueeze(2) * GROUP + inside
-    rest = torch.arange(groups * GROUP, count, device=scores.device).expand(len(scores), -1)
+    peaks = torch.unflatten(scores[:, : groups * size], 1, (groups, size)).amax(2)
+    inside = torch.arange(size, device=scores.device)
+    chosen = torch.topk(peaks, k, dim=1, sorted=False).indices.unsqueeze(2) * size + inside
+    rest = torch.arange(groups * size, count, device=scores.device).expand(len(scores), -1)
     places = torch.cat([chosen.flatten(1), rest], dim=1)
     found = torch.topk(scores.gather(1, places), k, dim=1)
     return found.values, places.gather(1, found.indices)
@@ -80,7 +84,8 @@ def nearest(queries: Tensor, anchors: Tensor, k: int) -> tuple[Tensor, Tensor]:
             cosines = torch.bmm(anchors[near], part.unsqueeze(2)).squeeze(2)
             top = torch.topk(cosines, k, dim=1)
             values[rows], places[rows] = top.values, near.gather(1, top.indices)
-            doubtful = ~(seen[:, -1].float() + HALF_ERROR < top.values[:, -1])
+            least = seen[:, -1].float()
+            doubtful = ~((least > 0) & (least + HALF_ERROR < top.values[:, -1]))
             rows, part = rows[doubtful], part[doubtful]
         if len(rows):
             exact = exact or _Columns(anchors, torch.float32)
@@ -102,17 +107,22 @@ class _Columns:
         self.tile = torch.empty(tall * min(self.wide, len(anchors)), dtype=dtype, device=anchors.device)
 
     def largest(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """The k largest products of each query, best first, and their places; at most as many queries as a tile has."""
+        """The k largest products of each query, best first, and their places; at most as many queries as a tile has.
+
+        In bfloat16 they are compared as integers of 16 bits, several times as fast: the order of their bits is that of
+        positive numbers, so what is found means something only where all of it is positive.
+        """
         queries = queries.to(self.tile.dtype)
         found: list[tuple[Tensor, Tensor]] = []
         for number, column in enumerate(self.columns):
             shape = len(queries), column.shape[1]
             products = torch.mm(queries, column, out=self.tile[: shape[0] * shape[1]].view(shape))
-            best, where = largest(products, min(k, shape[1]))
+            ordered = products.view(torch.int16) if products.dtype == torch.bfloat16 else products
+            best, where = largest(ordered, min(k, shape[1]))
             found.append((best, where + number * self.wide))
         best, where = (torch.cat([pair[side] for pair in found], dim=1) for side in (0, 1))
         top = torch.topk(best, k, dim=1)
-        return top.values, where.gather(1, top.indices)
+        return top.values.view(self.tile.dtype), where.gather(1, top.indices)
 
 
 def _fast_half(device: torch.device) -> bool:
