@@ -194,20 +194,20 @@ def weighted_rows(table: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
     """Sums of rows, w_1 E[i_1] + ... + w_k E[i_k].
 
     Args:
-        table: E, (V, d), any float type.
+        table: E, (V, d), any float type; it is read by index alone, so its rows may be in a file.
         ids: (n, k).
         weights: (n, k), float32.
 
     Returns:
         (n, d), float32.
     """
-    if table.dtype == weights.dtype == torch.float32 and ids.numel():
+    if isinstance(table, Tensor) and table.dtype == weights.dtype == torch.float32 and ids.numel():
         summed: Tensor = torch.nn.functional.embedding_bag(ids, table, per_sample_weights=weights, mode="sum")
         return summed
     made = torch.empty(len(ids), table.shape[1], device=table.device)
     step = max(1, GATHERED // max(1, ids.shape[1] * table.shape[1]))
     for start in range(0, len(ids), step):
         part = slice(start, start + step)
-        gathered = table[ids[part]].to(torch.float32)
+        gathered = table[ids[part].flatten()].to(torch.float32).view(*ids[part].shape, -1)
         made[part] = torch.bmm(weights[part].unsqueeze(1), gathered).squeeze(1)
     return made
