@@ -70,8 +70,8 @@ def causal_words() -> str:
     sizes = found["sizes"]
     return (
         f"From {sizes['old']:,} tokens to {sizes['grows']:,}, or to {sizes['replaced']:,} others; at most "
-        f"{found['snippets']} snippets a token; seeds {found['seeds'][0]}–{found['seeds'][-1]}. Seconds on one thread of "
-        f"a shared machine. {_versions(found)}."
+        f"{found['snippets']} snippets a token; seeds {found['seeds'][0]}–{found['seeds'][-1]}. Seconds on one thread "
+        f"of a shared machine. {_versions(found)}."
     )
 
 
