@@ -255,3 +255,22 @@ def test_states_are_read_through_the_copy_that_peft_trains(name: str, pair: Any)
     if needs:
         heads = [row for row in report.notes[f"tokenizer/{name} rows"] if row["role"] == "head"]
         assert [row.get("not learned", "") for row in heads] == ["the model does not take its logits from it", ""]
+
+
+def test_later_initialisation_of_transformers_leaves_the_rows(pair: Any) -> None:
+    model: Any = LlamaForCausalLM(LlamaConfig(vocab_size=V, **WIDE, **IDS))
+    apply(model, pair)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    model.post_init()
+    model.init_weights()
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_masks_of_tokens_are_named_and_not_forgotten(pair: Any) -> None:
+    model = Plain()
+    model.register_buffer("allowed", torch.ones(V, dtype=torch.bool))
+    model.register_buffer("places", torch.arange(V), persistent=False)  # made anew when it is loaded
+    with pytest.raises(PlanError, match=r"allowed \(300,\): a dimension of 300.*other_params"):
+        apply(model, pair)
+    apply(model, pair, other_params=["allowed"])
+    assert model.table.num_embeddings == len(pair[1])
