@@ -237,3 +237,40 @@ def test_adapters_of_the_embedding_itself_are_refused(options: dict[str, Any], p
     with pytest.raises(PlanError, match=r"embed_tokens carries an adapter.*merge_and_unload.*modules_to_save"):
         apply(model, pair)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["cross_init", "token_distillation"])
+def test_states_are_read_through_the_copy_that_peft_trains(name: str, pair: Any) -> None:
+    model = wrapped(target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head"])
+    needs: dict[str, Any] = {"corpus": ["böse grobe öde"] * 5} if name == "token_distillation" else {}
+    options: dict[str, Any] = {"min_snippets": 1, "snippets": 2} if needs else {"renorm": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        recipe = initkit.recipe(f"tokenizer/{name}", **options)
+        report = initkit.apply(model, recipe, old_tokenizer=pair[0], tokenizer=pair[1], seed=0, **needs)
+    rows = {row["tensor"].rpartition("embed_tokens.")[2]: row for row in report.notes[f"tokenizer/{name} rows"]}
+    why = {"cross_init": "mean of pieces", "token_distillation": "not learned"}[name]
+    assert "does not look its tokens up in" in rows["original_module.weight"][why]
+    assert why not in rows["modules_to_save.default.weight"]
+    if needs:
+        heads = [row for row in report.notes[f"tokenizer/{name} rows"] if row["role"] == "head"]
+        assert [row.get("not learned", "") for row in heads] == ["the model does not take its logits from it", ""]
+
+
+def test_later_initialisation_of_transformers_leaves_the_rows(pair: Any) -> None:
+    model: Any = LlamaForCausalLM(LlamaConfig(vocab_size=V, **WIDE, **IDS))
+    apply(model, pair)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    model.post_init()
+    model.init_weights()
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_masks_of_tokens_are_named_and_not_forgotten(pair: Any) -> None:
+    model = Plain()
+    model.register_buffer("allowed", torch.ones(V, dtype=torch.bool))
+    model.register_buffer("places", torch.arange(V), persistent=False)  # made anew when it is loaded
+    with pytest.raises(PlanError, match=r"allowed \(300,\): a dimension of 300.*other_params"):
+        apply(model, pair)
+    apply(model, pair, other_params=["allowed"])
+    assert model.table.num_embeddings == len(pair[1])

@@ -413,7 +413,8 @@ def test_bad_input_is_refused(
 
 def test_no_new_token_is_nothing_to_learn() -> None:
     model = Pair()
-    report = apply(model, needs={"tokenizer": OLD})
+    with pytest.warns(UserWarning, match="no row changes"):
+        report = apply(model, needs={"tokenizer": OLD})
     assert rows_note(report)["computed"] == 0
     assert model.embedding.weight.shape == (5, 4)
 

@@ -186,8 +186,10 @@ class _Finder:
         strange = []
         for slot in self.slots.values():
             names = (slot.name, *slot.aliases)
-            if slot.name in known or rows not in slot.shape or not slot.dtype.is_floating_point:
+            if slot.name in known or rows not in slot.shape:
                 continue
+            if not slot.dtype.is_floating_point and not slot.saved:
+                continue  # positions and masks that a model makes anew when it is loaded
             if any(fnmatch.fnmatchcase(name, glob) for name in names for glob in other):
                 continue
             if _is_bias(slot, rows) and places & set(names):
