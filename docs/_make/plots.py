@@ -17,6 +17,7 @@ import hidden_words
 import hyperbolic
 import inr_meta
 import kan_figures
+import learned_rows
 import measuring
 import node_tables
 import random_features
@@ -284,6 +285,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **measuring.DRAWN,
     **token_starts.DRAWN,
     **hidden_words.DRAWN,
+    **learned_rows.DRAWN,
 }
 
 

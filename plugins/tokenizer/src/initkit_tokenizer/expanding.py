@@ -79,6 +79,7 @@ def items_in_blocks(
         tokenizer: the new one.
         old_tokenizer: the one that the model was made with.
     """
+    old_tokenizer, tokenizer = maker.vocabularies(old_tokenizer, tokenizer)
     run = _Run(maker, model, stored, {"old_tokenizer": old_tokenizer, "tokenizer": tokenizer})
     ready: Job | None = None
     for item in maker.items(model, old_tokenizer, tokenizer):
