@@ -269,7 +269,7 @@ def test_low_rank_adapters_of_embeddings_must_be_merged(pair: Any) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("name", ["mean", "multivariate", "subword", "tool_token"])
+@pytest.mark.parametrize("name", ["mean", "multivariate", "subword", "tool_token", "cross_init"])
 def test_a_gpu_gives_the_same_rows(name: str, pair: Any) -> None:
     model = MODELS["llama"]()
     there = copy.deepcopy(model).cuda()

@@ -425,3 +425,20 @@ def test_a_model_that_wants_more_than_ids_is_refused() -> None:
     with pytest.raises(InitError, match="cannot be called with ids alone"):
         apply(model)
     assert model.embedding.weight.shape == (5, 4)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("there", ["model", "device"])
+def test_a_gpu_learns_the_same_rows(there: str) -> None:
+    model = llama()
+    other = copy.deepcopy(model)
+    apply(model, epochs=2)
+    if there == "model":
+        apply(other.cuda(), epochs=2)
+    else:
+        recipe = initkit.recipe(NAME, epochs=2)
+        needs = {"tokenizer": NEW, "old_tokenizer": OLD, "corpus": CORPUS}
+        initkit.apply(other, recipe, seed=3, device="cuda", **needs)
+    for name, value in model.state_dict().items():
+        assert torch.allclose(other.state_dict()[name].cpu(), value, rtol=1e-3, atol=1e-5), name
