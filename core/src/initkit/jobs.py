@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -45,19 +45,25 @@ class JobContext:
 
         All processes that hold the model call it together.
         """
-        self._meet("a forward pass")
-        try:
-            with self.undisturbed() as model:
-                return model(*args, **kwargs)
-        finally:
-            reshard(self.model)
+        with self.undisturbed() as model:
+            return model(*args, **kwargs)
 
     def undisturbed(self, *, train: bool = False, grad: bool = False) -> contextlib.AbstractContextManager[Any]:
         """Context in which the model may run; its modes, buffers, gradients and random state are restored.
 
-        To train, run a copy of the parameters through ``torch.func.functional_call`` inside it.
+        To train, run a copy of the parameters through ``torch.func.functional_call`` inside it. All processes that
+        hold the model enter it together.
         """
-        return undisturbed(self.model, train=train, grad=grad)
+        return self._undisturbed(train, grad)
+
+    @contextlib.contextmanager
+    def _undisturbed(self, train: bool, grad: bool) -> Iterator[Any]:
+        self._meet("a forward pass")
+        try:
+            with undisturbed(self.model, train=train, grad=grad) as model:
+                yield model
+        finally:
+            reshard(self.model)
 
     def stream(self, tag: str) -> Stream:
         """The job's own stream ``job:NAME#tag``."""
@@ -101,6 +107,7 @@ class JobContext:
         self._meet(f"writing {slot.name}")
         part = slot.spread(value)
         self._commit.journal.write(slot.snapshot, lambda: slot.write(part, self.device))
+        slot.follow(value)
         self._commit.written_by_jobs[slot.name] = (self._recipe, self._job)
 
     def _meet(self, what: str) -> None:
