@@ -11,7 +11,7 @@ from initkit._guard import random_state
 from initkit._journal import Journal
 from initkit._plan import Section
 from initkit._recipe import Recipe
-from initkit._stats import statistics
+from initkit._stats import all_finite, statistics
 from initkit.draws.base import Draw
 from initkit.errors import CommitError, listed
 from initkit.items import Fill, Job, Keep, Output, Set
@@ -97,7 +97,10 @@ class SectionWriter:
         where = f"recipe {self._recipe.id}, job {job.name!r}"
         # Libraries that draw from global random state inside a job are fed from the job's own stream.
         with self._commit.ranks.together(where), random_state(context.stream("global").integer_seed()):
-            results = in_words(where, lambda: job.fn(context))
+            try:
+                results = in_words(where, lambda: job.fn(context))
+            finally:
+                context.end()
         if not isinstance(results, Mapping) or not all(isinstance(v, torch.Tensor) for v in results.values()):
             raise CommitError(f"{where}: it must return tensors by key")
         self._results[job.name] = results
@@ -173,6 +176,7 @@ class SectionWriter:
 def _check_sample(value: torch.Tensor, shape: Sequence[int], dtype: torch.dtype, where: str) -> None:
     if tuple(value.shape) != tuple(shape) or value.dtype != dtype:
         raise CommitError(f"{where} gave shape {tuple(value.shape)} and {value.dtype}")
-    finite = torch.isfinite(local_part(value))
-    if not bool(finite.all()):
-        raise CommitError(f"{where} holds {int((~finite).sum())} NaN or infinite values; nothing was changed")
+    part = local_part(value)
+    if not all_finite(part):
+        count = int((~torch.isfinite(part)).sum())
+        raise CommitError(f"{where} holds {count} NaN or infinite values; nothing was changed")

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from initkit._checkpoint import load_checkpoint, save_checkpoint
+from initkit._functional import call_with
 from initkit._guard import undisturbed
+from initkit._visit import Visit
 from initkit.draws.base import Draw
 from initkit.errors import CommitError
 from initkit.ranks.find import reshard
@@ -29,7 +31,8 @@ class JobContext:
     """A job's view of the run: the model as filled so far, streams, notes and journalled writes.
 
     Attributes:
-        model: the subject without outer wrappers, as filled so far. Change it through :meth:`write` alone.
+        model: the subject without outer wrappers, as filled so far. Change it through :meth:`write` alone. From the
+            first :meth:`forward` or :meth:`undisturbed` on it is on ``device``, until the job ends.
         device: where heavy work belongs.
         seed: of the run.
     """
@@ -39,9 +42,10 @@ class JobContext:
         self.device = commit.device
         self.seed = commit.report.seed
         self._commit, self._recipe, self._job = commit, recipe, job
+        self._visit = Visit(commit.slots, commit.device, commit.journal)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the model in eval mode without autograd; buffers and random state are restored.
+        """Call the model on ``device``, in eval mode without autograd; buffers and random state are restored.
 
         All processes that hold the model call it together.
         """
@@ -49,21 +53,33 @@ class JobContext:
             return model(*args, **kwargs)
 
     def undisturbed(self, *, train: bool = False, grad: bool = False) -> contextlib.AbstractContextManager[Any]:
-        """Context in which the model may run; its modes, buffers, gradients and random state are restored.
+        """Context in which the model may run, on ``device``; modes, buffers, gradients, random state are restored.
 
-        To train, run a copy of the parameters through ``torch.func.functional_call`` inside it. All processes that
-        hold the model enter it together.
+        To train, run a copy of the parameters through :meth:`call` inside it. All processes that hold the model enter
+        it together.
         """
         return self._undisturbed(train, grad)
 
     @contextlib.contextmanager
     def _undisturbed(self, train: bool, grad: bool) -> Iterator[Any]:
         self._meet("a forward pass")
+        self._visit.begin()
         try:
             with undisturbed(self.model, train=train, grad=grad) as model:
                 yield model
         finally:
             reshard(self.model)
+
+    def call(self, tensors: Mapping[str, torch.Tensor], *args: Any, **kwargs: Any) -> Any:
+        """Call the model with other tensors in place of its own, by name; for use inside :meth:`undisturbed`.
+
+        As ``torch.func.functional_call``, but safe for modules and tensors that bear several names.
+        """
+        return call_with(self.model, tensors, *args, **kwargs)
+
+    def end(self) -> None:
+        """Bring the model back to its own device; the core calls it when the job has run."""
+        self._visit.end()
 
     def stream(self, tag: str) -> Stream:
         """The job's own stream ``job:NAME#tag``."""
