@@ -31,7 +31,7 @@ def joined(device: str) -> Iterator[Ranks]:
     Raises:
         RankError: not all processes have come in time.
     """
-    from initkit.ranks.group import Group, Ranks, timeout
+    from initkit.ranks.group import Group, Ranks, close_channels, timeout
 
     if not launched():
         yield Ranks()
@@ -44,6 +44,9 @@ def joined(device: str) -> Iterator[Ranks]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=timeout())
     try:
-        yield Group(range(dist.get_world_size()))
+        ranks = Group(range(dist.get_world_size()))
+        yield ranks
+        ranks.meet("the end")  # nobody leaves while others still need it
     finally:
+        close_channels()
         dist.destroy_process_group()

@@ -51,17 +51,29 @@ def ranks_of(model: Any, *, copies: bool = True) -> Ranks:
 
 def reshard(model: Any) -> None:
     """Let FSDP register its shards again, where a forward pass has left whole parameters."""
-    for module in _fsdp_modules(model):
+    for module in fsdp_modules(model):
         module.reshard()  # type: ignore[operator]
 
 
-def kind_name(model: Any) -> str:
-    """Name of a model's class, as it was before FSDP put its own before it."""
-    kind = type(model)
-    fsdp = getattr(sys.modules.get(_FSDP), "FSDPModule", None)
-    if fsdp is not None and issubclass(kind, fsdp):
-        kind = next((base for base in kind.__bases__ if not issubclass(base, fsdp)), kind)
-    return kind.__name__
+def kind_name(module: Any) -> str:
+    """Name of a module's class, as it was before FSDP put its own before it."""
+    return plain_kind(type(module)).__name__
+
+
+def plain_kind(kind: type) -> type:
+    """The class that FSDP has put its own before."""
+    fsdp = _fsdp_class()
+    if fsdp is None or not issubclass(kind, fsdp):
+        return kind
+    return next((base for base in kind.__bases__ if not issubclass(base, fsdp)), kind)
+
+
+def fsdp_modules(model: Any) -> list[nn.Module]:
+    """The modules that are units of FSDP2."""
+    fsdp = _fsdp_class()
+    if fsdp is None or not isinstance(model, nn.Module):
+        return []
+    return [module for module in model.modules() if isinstance(module, fsdp)]
 
 
 def refuse_flattened(model: Any) -> None:
@@ -93,8 +105,5 @@ def _copied_to(model: nn.Module) -> Iterator[int]:
             yield from dist.get_process_group_ranks(module.process_group)
 
 
-def _fsdp_modules(model: Any) -> list[nn.Module]:
-    fsdp = getattr(sys.modules.get(_FSDP), "FSDPModule", None)
-    if fsdp is None or not isinstance(model, nn.Module):
-        return []
-    return [module for module in model.modules() if isinstance(module, fsdp)]
+def _fsdp_class() -> type | None:
+    return getattr(sys.modules.get(_FSDP), "FSDPModule", None)

@@ -193,6 +193,11 @@ def _channel(ranks: tuple[int, ...], patience: timedelta) -> Any:
     return made[ranks, patience]
 
 
+def close_channels() -> None:
+    """Let go of all channels, for whoever ends torch's process group."""
+    _channels.clear()
+
+
 def timeout() -> timedelta:
     """How long a rank waits for the others: ``INITKIT_TIMEOUT`` seconds, or ten minutes.
 
@@ -210,7 +215,7 @@ def timeout() -> timedelta:
 
 
 def _told(error: Exception) -> str:
-    if isinstance(error, InitError):
+    if isinstance(error, InitError) or getattr(error, "is_message", False):
         return str(error)
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = "".join(f" ({os.path.basename(frame.filename)}, line {frame.lineno})" for frame in last)
