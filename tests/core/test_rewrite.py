@@ -151,8 +151,6 @@ class Grown(Recipe):
 class Worked(Recipe):
     """A job reads, writes and notes."""
 
-    reads_values: ClassVar[bool] = True
-
     def plan(self, model: nn.Module) -> Iterator[Item]:
         def work(ctx: JobContext) -> dict[str, torch.Tensor]:
             old = ctx.read("layers.0.weight")
@@ -390,6 +388,41 @@ def test_recipes_that_cannot_work_on_a_checkpoint_say_so(source: Path, tmp_path:
     assert [file.name for file in tmp_path.iterdir()] == ["old"]
 
 
+@dataclass(frozen=True)
+class Reader(Everything):
+    """Says that it reads values."""
+
+    reads_values: ClassVar[bool] = True
+
+
+def test_a_recipe_that_reads_values_while_it_plans_is_refused(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        PlanError, match=r"Reader reads present values while it plans, and a checkpoint is not in memory"
+    ):
+        initkit.rewrite(source, tmp_path / "new", Reader(), model=hollow())
+
+
+@dataclass(frozen=True)
+class FromBuffer(Recipe):
+    """A scale that a small buffer says, which the recipe then changes."""
+
+    def plan(self, model: nn.Module) -> Iterator[Item]:
+        scale = float(model.norm.running_var.mean())  # type: ignore[union-attr, operator]
+        yield Fill("layers.0.weight", Normal(scale), why=f"as the buffer: {scale}")
+        yield Fill("norm.running_var", Constant(4.0), why="another")
+
+
+def test_small_buffers_have_their_values_until_they_are_written(source: Path, tmp_path: Path) -> None:
+    model = hollow()
+    report = initkit.rewrite(source, tmp_path / "new", FromBuffer(), model=model)
+    assert report["layers.0.weight"].why == "as the buffer: 1.0"
+    assert model.norm.running_var.is_meta
+    again = initkit.rewrite(tmp_path / "new", tmp_path / "two", FromBuffer(), model=model)
+    assert again["layers.0.weight"].why == "as the buffer: 4.0"
+    with pytest.raises(InitError, match="uses values of the model itself"):
+        initkit.rewrite(source, tmp_path / "three", [FromBuffer(), FromBuffer()], model=model)
+
+
 def test_an_error_of_a_job_is_its_own(source: Path, tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError, match="in the job"):
         initkit.rewrite(source, tmp_path / "new", Broken("fails"), model=hollow())
@@ -520,15 +553,19 @@ def test_no_room_is_said_before_anything_is_written(source: Path, tmp_path: Path
 def test_a_failure_at_any_time_leaves_the_input_and_nothing_else(
     source: Path, tmp_path: Path, monkeypatch: Any, after: int, error: BaseException
 ) -> None:
-    before, left, real = state(tmp_path), [after], FileWriter.write
+    before, left = state(tmp_path), [after]
 
-    def write(self: FileWriter, name: str, buffers: Any) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise error
-        real(self, name, buffers)
+    def failing(real: Any) -> Any:
+        def write(self: FileWriter, name: str, what: Any) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise error
+            real(self, name, what)
 
-    monkeypatch.setattr(FileWriter, "write", write)
+        return write
+
+    for method in ("write", "copy"):
+        monkeypatch.setattr(FileWriter, method, failing(getattr(FileWriter, method)))
     with pytest.raises(FileError if isinstance(error, OSError) else KeyboardInterrupt):
         initkit.rewrite(source, tmp_path / "new", Everything(), model=hollow())
     assert state(tmp_path) == before
@@ -590,3 +627,61 @@ def test_interrupted_and_killed_in_the_middle(tmp_path: Path) -> None:
     assert process.communicate(timeout=60)[1] == ""
     assert sorted(file.name for file in tmp_path.iterdir()) == ["new", "old"]
     assert state(tmp_path / "old") == before
+
+
+LIMITED = textwrap.dedent(
+    """
+    import json, resource, sys
+    from dataclasses import dataclass
+    from pathlib import Path
+    import torch
+    from torch import nn
+    import initkit
+    from initkit import Fill, Normal, Recipe, Rows
+
+    @dataclass(frozen=True)
+    class Some(Recipe):
+        "A few tensors, one of them with more rows."
+        def plan(self, model):
+            yield Fill("0.weight", Normal(0.02), why="element by element")
+            rows = len(model[1].weight)
+            draw = Rows([*range(rows), *[-1] * 100], Normal(1.0))
+            yield Fill("1.weight", draw, why="grown", resize=(rows + 100, 1024))
+
+    def build(width):
+        with torch.device("meta"):
+            return nn.Sequential(*[nn.Linear(1024, width, bias=False) for _ in range(8)])
+
+    def status(key):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(key))
+
+    folder = Path(sys.argv[1])
+    initkit.rewrite(folder / "small", folder / "small, new", Some(), model=build(64))
+    resource.setrlimit(resource.RLIMIT_AS, (status("VmSize") + (24 << 20),) * 2)
+    try:
+        torch.ones(16 << 20)
+        fits = True
+    except RuntimeError:
+        fits = False
+    initkit.rewrite(folder / "large", folder / "large, new", Some(), model=build(2048))
+    print(json.dumps({"the whole fits": fits}))
+    """
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_a_checkpoint_larger_than_the_memory_that_it_may_have(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    for name, width in (("small", 64), ("large", 2048)):
+        model = nn.Sequential(*[nn.Linear(1024, width, bias=False) for _ in range(8)])
+        initkit.save(model, tmp_path / name, max_shard_size="20MiB")
+    assert StoredTensors.of(tmp_path / "large").size == 64 << 20
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout) == {"the whole fits": False}
+    written = tensors_of(tmp_path / "large, new")
+    assert torch.equal(written["7.weight"], model[7].weight)
+    assert torch.equal(written["1.weight"][:2048], model[1].weight)
+    assert written["1.weight"].shape == (2148, 1024)

@@ -13,6 +13,7 @@ from initkit_cli.failures import Interrupted, UsageError
 from initkit_cli.progress import bars
 from initkit_cli.subject import Words, Work
 from initkit_cli.target import Names, find_builder
+from initkit_cli.torchrun import launched
 
 if TYPE_CHECKING:
     from initkit_cli.run import ApplyRequest
@@ -66,6 +67,8 @@ def _places(request: ApplyRequest) -> tuple[Path, Path | None]:
         UsageError: one is missing or in the way, or an option does not go with a checkpoint.
     """
     source = Path(str(request.checkpoint))
+    if launched() and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UsageError("--checkpoint takes one tensor at a time in one process; run it without torchrun")
     if not source.exists():
         near = did_you_mean(source.name, os.listdir(source.parent)) if source.parent.is_dir() else ""
         raise UsageError(f"--checkpoint: there is no {source}{near}")

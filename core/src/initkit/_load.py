@@ -94,7 +94,7 @@ def opened(path: str | os.PathLike[str]) -> tuple[StoredTensors, dict[str, Any]]
         if not isinstance(provenance, dict):
             raise ValueError(f"its metadata key {METADATA_KEY} holds no JSON object")
     except FileError as error:
-        raise FileError(f"cannot load {path}: {error}") from None
+        raise FileError(f"cannot load {path}: {str(error).removeprefix(f'{path}: ')}") from None
     except ValueError as error:
         raise FileError(f"cannot load {path}: it is no sound safetensors file ({error})") from None
     return stored, provenance

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from initkit._apply import Recipes, _check_needs, _check_seed, _device, _globs, made_recipes
+from initkit._apply import Recipes, check_needs, check_seed, device_of, globs_of, made_recipes
 from initkit._attributes import attribute_owner, set_attribute
 from initkit._check import Narrowing, checked_items
 from initkit._files import write_text
@@ -75,12 +75,12 @@ def rewrite(
         InitError: as of :func:`initkit.apply`; checkpoint and model do not fit; a recipe needs the model at work; the
             target exists or the disk has no room. There is no target then.
     """
-    _check_seed(seed)
+    check_seed(seed)
     old, new = Path(source), Path(target)
     check_places(old, new, force=force)
     run = _Run(Checkpoint(old, model), recipes, only, exclude, needs)
     with run.checkpoint.adopted() as (slots, journal):
-        where = _device(device, slots)
+        where = device_of(device, slots)
         sections = run.sections(slots)
         report = Report(type(run.checkpoint.model).__name__, seed, [described(one) for one in run.recipes])
         if run.checkpoint.surplus:
@@ -147,7 +147,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.recipes = made_recipes(self.asked)
         self.needs = {**self._own_needs(), **self.needs}
-        _check_needs(self.recipes, self.needs)
+        check_needs(self.recipes, self.needs)
 
     def _own_needs(self) -> dict[str, Any]:
         """What the folder itself holds of what is asked for."""
@@ -156,7 +156,7 @@ class _Run:
 
     def sections(self, slots: Slots) -> list[Section]:
         """Plan every recipe, each on the shapes and attributes that those before it leave; then undo these."""
-        narrowing = Narrowing(_globs(self.only, "only"), _globs(self.exclude, "exclude"))
+        narrowing = Narrowing(globs_of(self.only, "only"), globs_of(self.exclude, "exclude"))
         narrowing.check(slots)
         found = []
         with Journal() as journal:

@@ -94,6 +94,8 @@ class Checkpoint:
     def adopted(self) -> Iterator[tuple[Slots, Journal]]:
         """Context in which the model has the shapes, types and attributes of the checkpoint; then all is undone.
 
+        Small buffers and frozen parameters have their values, too, since recipes look at them.
+
         Yields:
             The slots, which read from the files, and the journal that the context plays backwards at its end.
 
@@ -110,6 +112,8 @@ class Checkpoint:
                     assert isinstance(slot, StoredSlot)
                     if slot.present and slot.refused is None:
                         journal.write(slot.snapshot, lambda slot=slot: slot.follow(slot.shape))  # type: ignore[misc]
+                        if slot.constant:
+                            journal.write(slot.snapshot, slot.hold)
                 yield slots, journal
             finally:
                 journal.rollback()
