@@ -123,7 +123,7 @@ class JobContext:
         self._meet(f"writing {slot.name}")
         part = slot.spread(value)
         self._commit.journal.write(slot.snapshot, lambda: slot.write(part, self.device))
-        slot.follow(value)
+        slot.show(value)
         self._commit.written_by_jobs[slot.name] = (self._recipe, self._job)
 
     def _meet(self, what: str) -> None:

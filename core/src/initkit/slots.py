@@ -107,7 +107,7 @@ class Slot(ABC):
         """A whole value in the form in which :meth:`write` takes it."""
         return value.to(self.dtype)
 
-    def follow(self, value: torch.Tensor) -> None:  # noqa: B027 - most tensors have no such copy
+    def show(self, value: torch.Tensor) -> None:  # noqa: B027 - most tensors have no such copy
         """After a write, bring a copy up to date that a forward pass is using in the tensor's place."""
 
     def blocks(self) -> Iterator[torch.Tensor]:

@@ -129,7 +129,7 @@ class ShardedSlot(TensorSlot):
         # over the new storage when it first runs.
         torch.utils.swap_tensors(tensor, made)  # type: ignore[no-untyped-call]
 
-    def follow(self, value: torch.Tensor) -> None:
+    def show(self, value: torch.Tensor) -> None:
         """Write to the whole copy that FSDP has registered while the model runs."""
         live: torch.Tensor = getattr(self._owner, self._attribute)
         if live is not self._tensor and live.shape == value.shape:
