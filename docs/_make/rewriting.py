@@ -22,10 +22,10 @@ def memory_table() -> str:
     cells = []
     for row in found["rows"]:
         seconds = [one["seconds"] for one in row["all"]]
-        spread = f"{row['seconds']:.1f} ({min(seconds):.1f}–{max(seconds):.1f})"
-        share = f"{row['of_a_copy']:.2f}"
-        cells.append([WAYS[row["way"]].format(**words), f"{row['peak_mb']:,}", spread, share])
-    return table(["what is done", "peak memory, MB", "seconds (range)", "of a copy"], cells)
+        spread = f"{row['seconds']:.0f}" + (f" ({min(seconds):.0f}–{max(seconds):.0f})" if len(seconds) > 1 else "")
+        done = WAYS[row["way"]].format(**words)
+        cells.append([done, f"{max(0, row['peak_mb']):,}", spread, f"{row['cpu_seconds']:.1f}"])
+    return table(["what is done", "peak memory, MB", "seconds (range)", "processor seconds"], cells)
 
 
 def memory_words() -> str:
@@ -38,8 +38,9 @@ def memory_words() -> str:
         f"A language model of {found['checkpoint_bytes'] / 2**30:.2f} GiB in {found['shards']} shards, "
         f"{found['parameters'] / 1e9:.2f} billion numbers in bfloat16. The process may take "
         f"{_mib(found['room_bytes'])} of address space beyond its imports, which {holds} the largest tensor of "
-        f"{_mib(found['largest_tensor_bytes'])}. Largest peak and median seconds of {found['rounds']} rounds, taken in "
-        f"turn on one thread of a machine that does other work too; `fsync` is included everywhere. {named}."
+        f"{_mib(found['largest_tensor_bytes'])}. Largest peak and median seconds of up to three rounds, taken in turn "
+        f"on one thread of a machine that does much other work, so processor seconds say more; `fsync` is included "
+        f"everywhere. {named}."
     )
 
 

@@ -12,7 +12,7 @@ from initkit._guard import random_state
 from initkit._journal import Journal
 from initkit._plan import Section
 from initkit._recipe import Recipe
-from initkit._stats import statistics
+from initkit._stats import all_finite, statistics
 from initkit.draws.base import Draw
 from initkit.errors import CommitError, listed
 from initkit.items import Fill, Job, Keep, Output, Set
@@ -179,6 +179,7 @@ class SectionWriter:
 def _check_sample(value: torch.Tensor, shape: Sequence[int], dtype: torch.dtype, where: str) -> None:
     if tuple(value.shape) != tuple(shape) or value.dtype != dtype:
         raise CommitError(f"{where} gave shape {tuple(value.shape)} and {value.dtype}")
-    finite = torch.isfinite(local_part(value))
-    if not bool(finite.all()):
-        raise CommitError(f"{where} holds {int((~finite).sum())} NaN or infinite values; nothing was changed")
+    part = local_part(value)
+    if not all_finite(part):
+        count = int((~torch.isfinite(part)).sum())
+        raise CommitError(f"{where} holds {count} NaN or infinite values; nothing was changed")

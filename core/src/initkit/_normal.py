@@ -65,6 +65,7 @@ class Workspace:
     def __init__(self, size: int, xp: Any = np, **where: Any) -> None:
         vectors = (xp.empty(size, dtype=xp.float64, **where) for _ in range(5))
         self.u, self.q, self.r, self.top, self.bottom = vectors
+        self.places = xp.empty(size, dtype=xp.int64, **where)
         self.square = xp.full((), CENTRE_SQUARE, dtype=xp.float64, **where)
 
 

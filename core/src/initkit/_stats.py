@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,8 @@ class Statistics:
     hash: str
 
 
+_ORDERED = {torch.float64, torch.float32, torch.bfloat16, torch.float16}
+
 UNMEASURED = Statistics(None, None, None, None, "")
 """Stands in for statistics that are still to come."""
 
@@ -34,6 +37,15 @@ def statistics(tensor: torch.Tensor) -> Statistics:
     measure = Measure()
     measure.add(tensor.detach().cpu().contiguous().reshape(-1))
     return measure.result()
+
+
+def all_finite(tensor: torch.Tensor) -> bool:
+    """Whether no element is NaN or infinite."""
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor.resolve_conj())
+    if tensor.numel() and tensor.dtype in _ORDERED:  # one pass, without a tensor of answers
+        return all(math.isfinite(float(end)) for end in torch.aminmax(tensor))
+    return bool(torch.isfinite(tensor).all())
 
 
 def digest_of(tensor: torch.Tensor) -> str:
@@ -65,9 +77,15 @@ class Measure:
     def add(self, block: torch.Tensor) -> None:
         """Take in the next elements: a contiguous vector on the CPU."""
         block = block.resolve_conj()
-        self._digest.update(block.view(torch.uint8).numpy().data)
-        if block.is_complex():
-            block = torch.view_as_real(block).reshape(-1)
+        # The hash takes longer than the sums; neither holds the interpreter's lock.
+        hashing = threading.Thread(target=self._digest.update, args=(block.view(torch.uint8).numpy().data,))
+        hashing.start()
+        try:
+            self._sum_up(torch.view_as_real(block).reshape(-1) if block.is_complex() else block)
+        finally:
+            hashing.join()
+
+    def _sum_up(self, block: torch.Tensor) -> None:
         for chunk in torch.split(block, CHUNK) if block.numel() else ():
             values = chunk.to(torch.float64).numpy()
             total = float(values.sum())

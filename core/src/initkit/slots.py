@@ -107,6 +107,9 @@ class Slot(ABC):
         """A whole value in the form in which :meth:`write` takes it."""
         return value.to(self.dtype)
 
+    def show(self, value: torch.Tensor) -> None:  # noqa: B027 - most tensors have no such copy
+        """After a write, bring a copy up to date that a forward pass is using in the tensor's place."""
+
     def blocks(self) -> Iterator[torch.Tensor]:
         """The present value in consecutive parts, for whoever writes it down; nothing where another process does."""
         yield self.read()

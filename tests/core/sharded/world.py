@@ -352,6 +352,38 @@ def case_blocks_with_a_whole_draw(rank: int, count: int) -> None:
     same(model, recipe(make), plain, initkit.apply(plain, recipe(make), seed=7))
 
 
+def case_a_job_writes_while_the_model_runs(rank: int, count: int) -> None:
+    """Calibration from inside a forward pass: the layers after it see what was written, though FSDP runs on copies."""
+
+    def calibrate(ctx: initkit.JobContext) -> dict[str, torch.Tensor]:
+        def rescale(layer: nn.Module, args: Any, out: torch.Tensor) -> torch.Tensor:
+            weight = ctx.read("a.weight") / out.std()
+            ctx.write("a.weight", weight)
+            return nn.functional.linear(args[0], layer.weight, layer.bias)
+
+        seen: list[torch.Tensor] = []
+        hooks = [ctx.model.a.register_forward_hook(rescale)]
+        hooks.append(ctx.model.b.register_forward_hook(lambda layer, args, out: seen.append(out.clone())))
+        ctx.forward(torch.arange(6))
+        for hook in hooks:
+            hook.remove()
+        ctx.forward(torch.arange(6))
+        return {"std": seen[0].std()}
+
+    def make(model: Net) -> Iterator[Item]:
+        yield from list(Simple().plan(model))[:-1]
+        job = Job("calibrate", calibrate, "calibrates")
+        yield job
+        yield Output("std", job["std"], None, why="what the next layer gave")
+
+    plain = net()
+    report = initkit.apply(plain, recipe(make), seed=7)
+    model = fully_shard(net())  # one unit: whole copies stay registered after a forward pass
+    found = initkit.apply(model, recipe(make), seed=7)
+    assert state(model) == state(plain)
+    assert torch.equal(found.outputs["std"], report.outputs["std"])
+
+
 def case_checkpoint_round_trip(rank: int, count: int) -> None:
     """torch's own distributed checkpoints hold what was filled."""
     import torch.distributed.checkpoint as dcp
@@ -629,6 +661,28 @@ def case_data_parallel(rank: int, count: int) -> None:
     words = raises(RankError, lambda: initkit.apply(model, recipe(make)))
     assert words.startswith("rank 0 and rank 1 differ at 'report': 'a.bias ")
     assert bits(model.module.a.bias.detach()) == before
+
+
+def case_agree(rank: int, count: int) -> None:
+    """Plain models that are to be wrapped later are compared when asked."""
+    initkit.agree(initkit.apply(net(), Simple(), seed=7))
+    if count > 1:
+        report = initkit.apply(net(), Simple(), seed=rank)
+        assert "differ at 'report'" in raises(RankError, lambda: initkit.agree(report))
+
+
+def case_structure(rank: int, count: int) -> None:
+    """What a recipe may run to see how a model runs: whole, on the meta device, without other ranks."""
+    model = fsdp(net())
+    copied = initkit.structural_copy(model)
+    assert type(copied) is Net
+    assert type(copied.a) is nn.Linear
+    assert copied.out.weight is copied.embed.weight
+    assert not copied._forward_pre_hooks
+    assert copied(torch.zeros(2, 3, dtype=torch.long, device="meta")).shape == (2, 3, 33)
+    assert initkit.kind_name(model) == "Net"
+    assert type(model).__name__ == "FSDPNet"
+    model(torch.arange(6))
 
 
 def case_plain_models_are_not_compared(rank: int, count: int) -> None:

@@ -42,7 +42,7 @@ class ShardedSlot(TensorSlot):
         super().__init__(name, owner, attribute, tensor, saved)
         self.mesh, self._placements = tensor.device_mesh, tuple(tensor.placements)
         self.numel = math.prod(self.shape)
-        self.made: str | None = None
+        self._tensor = tensor
         if any(placement.is_partial() for placement in self._placements):
             self.refused = f"it holds sums that are still to be added up ({self._placements}); redistribute it first"
         elif self.mesh.get_coordinate() is None:
@@ -55,6 +55,11 @@ class ShardedSlot(TensorSlot):
             self.shape,
             [_indices(self.mesh, self._placements, d, size) for d, size in enumerate(self.shape)],
         )
+
+    @property
+    def tensor(self) -> torch.Tensor:
+        """The DTensor, also while FSDP has a whole copy in its place."""
+        return self._tensor
 
     def local(self) -> torch.Tensor:
         """This process's part of the live tensor."""
@@ -123,6 +128,13 @@ class ShardedSlot(TensorSlot):
         # Swapping contents keeps the object, so that optimizers and tied modules hold the real tensor; FSDP takes
         # over the new storage when it first runs.
         torch.utils.swap_tensors(tensor, made)  # type: ignore[no-untyped-call]
+
+    def show(self, value: torch.Tensor) -> None:
+        """Write to the whole copy that FSDP has registered while the model runs."""
+        live: torch.Tensor = getattr(self._owner, self._attribute)
+        if live is not self._tensor and live.shape == value.shape:
+            with torch.no_grad():
+                live.copy_(value)
 
     def snapshot(self) -> Undo:
         """Save a copy of this process's part."""

@@ -72,15 +72,19 @@ class FileRows:
         return out
 
 
-def passed_on(stream: BinaryIO, stored: Stored) -> Iterator[bytes]:
+def passed_on(stream: BinaryIO, stored: Stored, first: int = 0) -> Iterator[bytes]:
     """A tensor's bytes, piece by piece.
 
     Args:
         stream: of its file, open.
         stored: which tensor.
+        first: byte of it to begin with.
+
+    Raises:
+        FileError: the file has become shorter.
     """
-    stream.seek(stored.start)
-    left = stored.size
+    stream.seek(stored.start + first)
+    left = stored.size - first
     while left:
         piece = stream.read(min(PIECE, left))
         if not piece:
