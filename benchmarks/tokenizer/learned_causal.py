@@ -17,13 +17,12 @@ from benchmarks.tokenizer.starts import MORE, STEPS, bits, fit, trained
 from initkit_tokenizer.example import TEXT, byte_level, sentencepiece
 
 SEEDS = (0, 1, 2)
-SNIPPETS = 25
+SNIPPETS = 15
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "mean": ("mean", {}),
     "subword": ("subword", {}),
     "token_distillation": ("token_distillation", {}),
     "token_distillation, cross_entropy=none": ("token_distillation", {"cross_entropy": "none"}),
-    "token_distillation, cross_entropy=both": ("token_distillation", {"cross_entropy": "both"}),
     "token_distillation, compat=authors": ("token_distillation", {"compat": "authors", "min_snippets": 5}),
 }
 
