@@ -24,14 +24,13 @@ from initkit_tokenizer import Vocabulary
 from initkit_tokenizer.hiding import hidden
 
 SEEDS = (0, 1, 2)
-SNIPPETS = 10
+SNIPPETS = 4
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "mean": ("mean", {}),
     "subword": ("subword", {}),
     "cross_init": ("cross_init", {}),
-    "cross_init, position=last": ("cross_init", {"position": "last"}),
     "cross_init, renorm=true": ("cross_init", {"renorm": True}),
-    "token_distillation": ("token_distillation", {"snippets": SNIPPETS}),
+    "token_distillation": ("token_distillation", {"snippets": SNIPPETS, "min_snippets": 2}),
 }
 
 

@@ -54,7 +54,10 @@ def causal_table() -> str:
     for name in dict.fromkeys(row["start"] for row in rows):
         cells = [f"`{name}`"]
         for case in CASES:
-            row = next(row for row in rows if (row["case"], row["start"]) == (case, name))
+            row = next((row for row in rows if (row["case"], row["start"]) == (case, name)), None)
+            if row is None:
+                cells += ["–"] * 3
+                continue
             cells += [f"{row[f'{when}_mean']:.3f} ± {row[f'{when}_std']:.3f}" for when in ("before", "after")]
             cells.append(f"{_mean(row['seconds']):.0f}")
         lines.append(cells)
@@ -134,7 +137,9 @@ def causal_bars() -> Figure:
     names = list(dict.fromkeys(row["start"] for row in rows))[::-1]
     for axes, (case, words) in zip(both, CASES.items(), strict=True):
         for place, name in enumerate(names):
-            row = next(row for row in rows if (row["case"], row["start"]) == (case, name))
+            row = next((row for row in rows if (row["case"], row["start"]) == (case, name)), None)
+            if row is None:
+                continue
             for when, colour in (("before", "#a0a0a0"), ("after", "#0072B2")):
                 axes.plot(row[f"{when}_mean"], place, "|", color=colour, markersize=12, markeredgewidth=2)
                 axes.plot(row[when], [place] * len(row[when]), ".", color=colour, alpha=0.6)

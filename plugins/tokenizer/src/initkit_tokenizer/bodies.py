@@ -42,16 +42,15 @@ class Body:
         self.width, self.device = int(weight.shape[1]), weight.device
 
     @classmethod
-    def of(cls, task: RowTask, recipe: str, model: nn.Module | None = None) -> Body:
+    def of(cls, task: RowTask, recipe: str, model: nn.Module) -> Body:
         """The body that the tensor of a task feeds.
 
         Args:
             task: of an input.
             recipe: its id, for messages.
-            model: a copy of the task's model to run in its place.
+            model: the task's, or a copy to run in its place.
         """
-        name = task.tensor.name.rpartition(".")[0]
-        return cls(task.ctx.model if model is None else model, name, task.output or None, recipe)
+        return cls(model, task.tensor.name.rpartition(".")[0], task.output or None, recipe)
 
     def _inner(self) -> nn.Module:
         model = self.model

@@ -71,7 +71,7 @@ class TokenDistillation(RowRecipe):
     epochs: Annotated[int, Ge(1)] = 1
     batch: Annotated[int, Ge(1)] = 16
     lr: Annotated[float, Gt(0)] | None = None
-    relative_lr: Annotated[float, Gt(0)] = 0.03
+    relative_lr: Annotated[float, Gt(0)] = 0.1
     schedule: Schedule = "linear"
     cross_entropy: Literal["head", "both", "none"] = "head"
     checkpoint: str | None = None
