@@ -11,6 +11,7 @@ import matplotlib
 matplotlib.use("svg")
 
 import beam
+import causal
 import coordinate_networks
 import hidden_markov
 import hidden_words
@@ -284,6 +285,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **measuring.DRAWN,
     **token_starts.DRAWN,
     **hidden_words.DRAWN,
+    **causal.DRAWN,
 }
 
 
