@@ -11,6 +11,7 @@ import matplotlib
 matplotlib.use("svg")
 
 import beam
+import causal
 import coordinate_networks
 import hidden_markov
 import hidden_words
@@ -288,6 +289,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **hidden_words.DRAWN,
     **ofa_coordinates.DRAWN,
     **learned_rows.DRAWN,
+    **causal.DRAWN,
 }
 
 

@@ -27,6 +27,8 @@ ALWAYS = ("subword", "mean")
 WITH_VECTORS = ("fit", "hybrid", "wechsel", "focus")
 WITH_DONOR = ("map", "omp", "clp")
 FEWEST = 10
+ENOUGH = 100
+"""Hidden tokens below which averages tell recipes apart badly; up to a quarter of the known ones are taken for it."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,10 @@ class Auto(RowRecipe):
 
     Args:
         candidates: names of recipes to try; () is all that the data allow.
-        hide: share of the known tokens that are hidden.
+        hide: share of the known tokens that are hidden; where that makes fewer than 100, up to a quarter.
         most: the most tokens that are hidden.
-        score: ``cosine`` between made and true rows, or ``error``: the distance as a share of the mean row's.
+        score: ``cosine`` between made and true rows, both less the mean of the old ones (so the mean itself has 0), or
+            ``error``: the distance as a share of the mean row's.
 
     Source: ours.
     """
@@ -135,7 +138,8 @@ class Auto(RowRecipe):
                 table.append({**row, "cosine": None, "error, as a share of the mean's": None, "why not": str(error)})
                 scores.append(torch.full((test.count,), float("-inf")))
                 continue
-            cosines = torch.nn.functional.cosine_similarity(made, truth, dim=1)
+            # Centred: what all rows share says nothing of a token, and in a head the softmax does not see it.
+            cosines = torch.nn.functional.cosine_similarity(made - test.mean, truth - test.mean, dim=1)
             cosine = _digits(cosines.mean())
             error_share = _digits((made - truth).norm() / (test.mean - truth).norm())
             table.append({**row, "cosine": cosine, "error, as a share of the mean's": error_share, "why not": ""})
@@ -156,7 +160,8 @@ class Auto(RowRecipe):
         ]
         alike = _alike(task, new, known)
         known = alike if len(alike) >= 4 * FEWEST else known
-        count = min(self.most, max(FEWEST, round(self.hide * len(known))), len(known))
+        fewest = max(FEWEST, min(ENOUGH, len(known) // 4))
+        count = min(self.most, max(fewest, round(self.hide * len(known))), len(known))
         order = task.ctx.stream(f"hidden tokens {task.tensor.name}").permutation(len(known)).tolist()
         hide = [known[place] for place in order[:count]]
         return exam(task, [old for _, old in hide], new, [i for i, _ in hide])
