@@ -33,7 +33,7 @@ def references_table(network: str) -> str:
 
 def steps(network: str) -> Figure:
     """PSNR by step: a line a start, a dot a seed."""
-    figure, axes = pyplot.subplots(figsize=(6.4, 3.2), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(7.6, 3.2), layout="constrained")
     rows = _rows(network)
     shades = pyplot.get_cmap("viridis")
     for k, row in enumerate(rows):
@@ -52,7 +52,7 @@ def steps(network: str) -> Figure:
             axes.plot([x] * len(row["psnr"][mark]["values"]), row["psnr"][mark]["values"], ".", color=colour, ms=4)
     axes.set_xlabel("steps")
     axes.set_ylabel("PSNR, dB")
-    axes.legend(frameon=False, fontsize=8)
+    figure.legend(frameon=False, fontsize=8, loc="outside right center")
     return figure
 
 
