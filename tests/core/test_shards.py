@@ -440,6 +440,23 @@ def test_what_cannot_be_brought_back_is_not_deleted(tmp_path: Path, monkeypatch:
     assert next(tmp_path.rglob("weights")).read_text() == "old"
 
 
+@pytest.mark.parametrize("in_the_system", [True, False])
+def test_bytes_are_passed_on_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_the_system: bool) -> None:
+    save_file({"a": torch.randn(7), "b": torch.arange(2_000_000)}, tmp_path / "old")
+    stored = StoredTensors.of(tmp_path / "old")
+    if not in_the_system:
+        monkeypatch.delattr(writing.os, "copy_file_range", raising=False)
+    (file,) = arranged([TensorSpec.of("new", torch.int64, (2_000_000,)), TensorSpec.of("a", torch.float32, (7,))])
+    with FileWriter(tmp_path / "new", file, {}) as out:
+        out.write("a", pieces_of(torch.ones(7)))
+        out.copy("new", stored["b"])
+    assert torch.equal(load_file(tmp_path / "new")["new"], torch.arange(2_000_000))
+    assert torch.equal(load_file(tmp_path / "new")["a"], torch.ones(7))
+    os.truncate(tmp_path / "old", 5000)
+    with pytest.raises(FileError, match="became shorter"), FileWriter(tmp_path / "new", file, {}) as out:
+        out.copy("new", stored["b"])
+
+
 def test_pieces_are_asked_for_one_tensor_after_the_other(tmp_path: Path) -> None:
     specs = [TensorSpec.of(f"t{i}", torch.float32, (4,)) for i in range(6)]
     asked: list[str] = []

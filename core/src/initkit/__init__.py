@@ -63,6 +63,9 @@ if TYPE_CHECKING:
     from initkit.plugins import recipes
     from initkit.probes import Plot, Probe, Table, Verdict
     from initkit.probing.scene import NotMeasured, Scene
+    from initkit.ranks.agreement import agree
+    from initkit.ranks.find import kind_name
+    from initkit.ranks.structure import structural_copy
     from initkit.recommendation import Recommendation
     from initkit.report import Entry, Report
     from initkit.rewriting.checkpoint import StoredModel
@@ -120,6 +123,9 @@ _HOMES = {
     "initkit.probes": ("Plot", "Probe", "Table", "Verdict"),
     "initkit.probing.scene": ("NotMeasured", "Scene"),
     "initkit.recommendation": ("Recommendation",),
+    "initkit.ranks.agreement": ("agree",),
+    "initkit.ranks.find": ("kind_name",),
+    "initkit.ranks.structure": ("structural_copy",),
     "initkit.report": ("Entry", "Report"),
     "initkit.rewriting.checkpoint": ("StoredModel",),
     "initkit.rewriting.folder": ("CheckpointFolder",),
@@ -129,11 +135,13 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022
+    "agree",
     "apply",
     "compare",
     "diff",
     "folder_writer",
     "inspect",
+    "kind_name",
     "load",
     "plan",
     "plan_rewrite",
@@ -143,6 +151,7 @@ __all__ = [  # noqa: RUF022
     "rewrite",
     "save",
     "start",
+    "structural_copy",
     "write_page",
     "write_report",
     "Blocks",

@@ -19,7 +19,7 @@ from initkit.errors import CommitError, InitError, NeedError, OptionError, PlanE
 from initkit.jobs import Progress
 from initkit.plugins import registry
 from initkit.ranks.agreement import facts_of_plan, facts_of_report
-from initkit.ranks.find import kind_name, ranks_of, reshard
+from initkit.ranks.find import kind_name, ranks_of, refuse_flattened, reshard
 from initkit.ranks.group import Ranks
 from initkit.ranks.run import in_words, join
 from initkit.report import Report, described
@@ -120,9 +120,9 @@ def _applied(
 ) -> Report:
     ranks = ranks_of(model)
     with ranks.together("plan"):
-        _check_seed(seed)
+        check_seed(seed)
         run = _Run(model, recipes, only, exclude, needs)
-        where = _device(device, run.slots)
+        where = device_of(device, run.slots)
         sections = _planned_ahead(run)
         _check_meta(run, sections)
         report = Report(kind_name(run.model), seed, [described(one) for one in run.recipes])
@@ -173,12 +173,13 @@ class _Run:
         self, model: Any, recipes: Recipes, only: Sequence[str], exclude: Sequence[str], needs: dict[str, Any]
     ) -> None:
         self.recipes = made_recipes(recipes)
-        _check_needs(self.recipes, needs)
+        check_needs(self.recipes, needs)
+        refuse_flattened(model)
         self.model = unwrapped(model)
         reshard(self.model)
         self.slots: Slots = slots_of(self.model)
         self._ranks = Ranks()
-        self._narrowing = Narrowing(_globs(only, "only"), _globs(exclude, "exclude"))
+        self._narrowing = Narrowing(globs_of(only, "only"), globs_of(exclude, "exclude"))
         self._narrowing.check(self.slots)
         self._needs = needs
 
@@ -245,7 +246,12 @@ def made_recipes(recipes: Recipes) -> list[Recipe]:
     return made
 
 
-def _check_needs(recipes: list[Recipe], needs: dict[str, Any]) -> None:
+def check_needs(recipes: list[Recipe], needs: dict[str, Any]) -> None:
+    """Refuse data that no recipe asks for, and the lack of data that one must have.
+
+    Raises:
+        NeedError: says which.
+    """
     known = {name for one in recipes for name in needs_of(one).all}
     for name in needs:
         if name not in known:
@@ -268,19 +274,38 @@ def _need_help(one: Recipe, name: str) -> str:
     return f" ({words})" if words else ""
 
 
-def _check_seed(seed: object) -> None:
+def check_seed(seed: object) -> None:
+    """Refuse what is no seed.
+
+    Raises:
+        OptionError: it is none.
+    """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
         raise OptionError(f"seed {seed!r}: a seed is an int from 0 to 2**64 - 1")
 
 
-def _globs(globs: Sequence[str], word: str) -> tuple[str, ...]:
+def globs_of(globs: Sequence[str], word: str) -> tuple[str, ...]:
+    """Globs over tensor names; a text alone is one.
+
+    Raises:
+        OptionError: something is no text.
+    """
     found = (globs,) if isinstance(globs, str) else tuple(globs)
     if not all(isinstance(glob, str) for glob in found):
         raise OptionError(f"{word}={globs!r}: give globs over tensor names, such as 'conv*.weight'")
     return found
 
 
-def _device(device: str | torch.device | None, slots: Slots) -> torch.device:
+def device_of(device: str | torch.device | None, slots: Slots) -> torch.device:
+    """The device that heavy work runs on.
+
+    Args:
+        device: that is asked for; ``"auto"`` is CUDA when there is one, None the model's own.
+        slots: of the model.
+
+    Raises:
+        OptionError: it cannot be used.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device is None:

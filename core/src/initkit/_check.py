@@ -115,7 +115,8 @@ def _fill(recipe: Recipe, fill: Fill, slots: Slots, narrowing: Narrowing, seen: 
     _check_why(fill.why, where)
     if slot.lazy:
         raise PlanError(f"recipe {recipe.id}, {slot.name}: {slot.lazy}")
-    if slot.refused:
+    shut = narrowing.why_not((slot.name, *slot.aliases))
+    if slot.refused and not shut:
         raise PlanError(f"{where}: {slot.refused}")
     before = seen.fills.get(slot.name)
     if before is not None:
@@ -137,7 +138,6 @@ def _fill(recipe: Recipe, fill: Fill, slots: Slots, narrowing: Narrowing, seen: 
     for original in slot.originals:
         if original in seen.fills:
             raise PlanError(f"{where}: filled both itself and through {original}")
-    shut = narrowing.why_not((slot.name, *slot.aliases))
     return Keep(slot.name, shut) if shut else made
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from initkit._attributes import attribute_owner
+from initkit._attributes import attribute_owner, set_attribute
 from initkit._guard import random_state
-from initkit._journal import Journal, Undo
+from initkit._journal import Journal
 from initkit._plan import Section
 from initkit._recipe import Recipe
 from initkit._stats import all_finite, statistics
@@ -81,16 +81,7 @@ class Commit:
 
     def _set(self, item: Set) -> None:
         owner, name = attribute_owner(self.slots.subject, item.path, "set")
-
-        def snapshot() -> Undo:
-            # An attribute may live in the class: then undoing means to remove the instance's own.
-            own = vars(owner) if hasattr(owner, "__dict__") else {}
-            if name not in own and not isinstance(getattr(type(owner), name, None), property):
-                return lambda: delattr(owner, name)
-            before = getattr(owner, name)
-            return lambda: setattr(owner, name, before)
-
-        self.journal.write(snapshot, lambda: setattr(owner, name, item.value))
+        set_attribute(self.journal, owner, name, item.value)
         self.report.sets.append(item)
 
 

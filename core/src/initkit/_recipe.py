@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from initkit import _options
-from initkit.errors import InitError, OptionError
+from initkit.errors import InitError, OptionError, PlanError
 from initkit.plugins import registry
 
 if TYPE_CHECKING:
@@ -83,7 +83,15 @@ class Recipe:
             model: the subject on the meta device, in the checkpoint's shapes and types.
             stored: its tensors in the files.
             needs: the data that :meth:`plan` asks for.
+
+        Raises:
+            PlanError: the recipe reads present values while it plans.
         """
+        if self.reads_values:
+            raise PlanError(
+                f"recipe {self.id} reads present values while it plans, and a checkpoint is not in memory; load the "
+                f"model and apply the recipe to it"
+            )
         yield from self.plan(model, **needs)
 
     @classmethod

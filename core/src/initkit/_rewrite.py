@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from initkit._apply import Recipes, _check_needs, _check_seed, _device, _globs, made_recipes
-from initkit._attributes import attribute_owner
+from initkit._apply import Recipes, check_needs, check_seed, device_of, globs_of, made_recipes
+from initkit._attributes import attribute_owner, set_attribute
 from initkit._check import Narrowing, checked_items
 from initkit._files import write_text
 from initkit._guard import random_state
@@ -75,18 +75,18 @@ def rewrite(
         InitError: as of :func:`initkit.apply`; checkpoint and model do not fit; a recipe needs the model at work; the
             target exists or the disk has no room. There is no target then.
     """
-    _check_seed(seed)
+    check_seed(seed)
     old, new = Path(source), Path(target)
     check_places(old, new, force=force)
     run = _Run(Checkpoint(old, model), recipes, only, exclude, needs)
     with run.checkpoint.adopted() as (slots, journal):
-        where = _device(device, slots)
+        where = device_of(device, slots)
         sections = run.sections(slots)
         report = Report(type(run.checkpoint.model).__name__, seed, [described(one) for one in run.recipes])
         if run.checkpoint.surplus:
             names = run.checkpoint.surplus
             report.notes.add("passed on, though the model has no such tensors", [{"tensor": name} for name in names])
-        with staged(target, force=force) as place:
+        with staged(target, force=force, file=not old.is_dir()) as place:
             _write(run, place, slots, sections, StoredCommit(slots, report, journal, where, progress, Ranks()))
     if not old.is_dir():
         write_text(new.with_suffix(".report.json"), report.to_json())
@@ -147,7 +147,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.recipes = made_recipes(self.asked)
         self.needs = {**self._own_needs(), **self.needs}
-        _check_needs(self.recipes, self.needs)
+        check_needs(self.recipes, self.needs)
 
     def _own_needs(self) -> dict[str, Any]:
         """What the folder itself holds of what is asked for."""
@@ -156,7 +156,7 @@ class _Run:
 
     def sections(self, slots: Slots) -> list[Section]:
         """Plan every recipe, each on the shapes and attributes that those before it leave; then undo these."""
-        narrowing = Narrowing(_globs(self.only, "only"), _globs(self.exclude, "exclude"))
+        narrowing = Narrowing(globs_of(self.only, "only"), globs_of(self.exclude, "exclude"))
         narrowing.check(slots)
         found = []
         with Journal() as journal:
@@ -193,11 +193,7 @@ def _follow(section: Section, slots: Slots, journal: Journal) -> None:
             journal.write(slot.snapshot, lambda slot=slot, shape=shape: slot.follow(shape))  # type: ignore[misc]
         elif isinstance(item, Set):
             owner, name = attribute_owner(slots.subject, item.path, "set")
-            before = getattr(owner, name)
-            journal.write(
-                lambda owner=owner, name=name, before=before: lambda: setattr(owner, name, before),  # type: ignore[misc]
-                lambda owner=owner, name=name, value=item.value: setattr(owner, name, value),  # type: ignore[misc]
-            )
+            set_attribute(journal, owner, name, item.value)
 
 
 def _write(run: _Run, place: Path, slots: Slots, sections: list[Section], commit: StoredCommit) -> None:
@@ -253,7 +249,7 @@ def _specs(
 def _provenance(
     checkpoint: Checkpoint, report: Report, slots: Slots, specs: Mapping[str, TensorSpec]
 ) -> dict[str, Any]:
-    """What the new files say of themselves; attributes and shapes of earlier runs still hold."""
+    """What the new files say of themselves; attributes, shapes and notes of earlier runs still hold."""
     earlier = checkpoint.provenance
     found: dict[str, Any] = {"format": FORMAT, **report.provenance()}
     found["set"] = list({item["path"]: item for item in (*earlier.get("set", ()), *found["set"])}.values())
@@ -267,6 +263,9 @@ def _provenance(
         if slot.saved and (slot.places or first in specs):
             aliases.update((name, first) for name in (slot.name, *slot.aliases) if name not in slot.names)
     found["resized"], found["aliases"] = sorted(resized), aliases
+    notes = {**earlier.get("notes", {}), **found.get("notes", {})}
+    if notes:
+        found["notes"] = notes
     if "recipes" in earlier:
         run = {key: earlier[key] for key in ("recipes", "seed", "versions") if key in earlier}
         found["before"] = [*earlier.get("before", ()), run]

@@ -15,6 +15,9 @@ import torch
 from initkit._files import write_text, write_whole
 from initkit._names import unwrapped
 from initkit.errors import FileError, listed
+from initkit.ranks.find import ranks_of, reshard
+from initkit.ranks.group import Ranks
+from initkit.ranks.run import join
 from initkit.report import FORMAT, Report
 from initkit.shards.buffers import pieces_of
 from initkit.shards.layout import INDEX, SHARD_SIZE, FileLayout, TensorSpec, arranged
@@ -39,6 +42,9 @@ def save(
     holds recipes, options, seed and versions. The same tensors and report give the same bytes. Tensors are written one
     after the other; none is copied but those that lie elsewhere than in the CPU's memory, or not contiguous.
 
+    A model that several processes hold in parts is saved by all of them together: the first one writes, and holds no
+    more than a block of a tensor.
+
     Args:
         model: an ``nn.Module``, or any subject that an installed plugin knows.
         path: of the file, or of a folder: a name that ends in a slash, or an existing folder. What it replaces is
@@ -52,7 +58,9 @@ def save(
         FileError: the file cannot be written, or a tensor has no values.
         OptionError: the size cannot be read.
     """
-    held = _held(model)
+    ranks = ranks_of(model, copies=False)
+    with ranks.together("saving"):
+        held = _held(model, ranks)
     values = {slot.name: slot for slot in held if slot.present}
     outputs: Mapping[str, torch.Tensor] = {}
     provenance: dict[str, Any] = {"format": FORMAT}
@@ -61,24 +69,65 @@ def save(
         outputs = {OUTPUTS + name: value for name, value in report.outputs.items()}
     provenance["aliases"] = {alias: slot.name for slot in held for alias in slot.aliases}
     metadata = {METADATA_KEY: canonical(provenance)}
-    specs = [TensorSpec.of(name, slot.dtype, slot.shape) for name, slot in values.items()]
-    specs += [TensorSpec.of(name, value.dtype, value.shape) for name, value in outputs.items()]
+    with ranks.together("saving"):
+        specs = [TensorSpec.of(name, slot.dtype, slot.shape) for name, slot in values.items()]
+        specs += [TensorSpec.of(name, value.dtype, value.shape) for name, value in outputs.items()]
+        folder = max_shard_size is not None or os.fspath(path).endswith(("/", os.sep)) or os.path.isdir(path)
+        most = (max_shard_size or SHARD_SIZE) if folder else None
+        source = _Source(values, outputs)
+        if ranks.index:
+            source.hand_over(arranged(specs, most))
+            return
+        try:
+            _write(Path(path), specs, source.pieces, most, metadata)
+        except Exception:
+            source.drain()
+            raise
 
-    def pieces(spec: TensorSpec) -> Iterator[memoryview]:
-        return pieces_of(outputs[spec.name] if spec.name in outputs else values[spec.name].read())
 
-    if max_shard_size is not None or os.fspath(path).endswith(("/", os.sep)) or os.path.isdir(path):
+class _Source:
+    """The bytes of tensors; other processes may have to bring them."""
+
+    def __init__(self, slots: Mapping[str, Slot], outputs: Mapping[str, torch.Tensor]) -> None:
+        self._slots, self._outputs = slots, outputs
+        self._current: Iterator[torch.Tensor] = iter(())
+
+    def pieces(self, spec: TensorSpec) -> Iterator[memoryview]:
+        """A tensor's bytes, one after the other."""
+        known = self._outputs.get(spec.name)
+        self._current = iter((known,)) if known is not None else self._slots[spec.name].blocks()
+        for block in self._current:
+            yield from pieces_of(block)
+
+    def drain(self) -> None:
+        """After a failure, take what the other processes are sending; they hear of it when they have."""
+        for _ in self._current:
+            pass
+
+    def hand_over(self, files: list[FileLayout]) -> None:
+        """On the other processes: bring every tensor to the one that writes, in its order."""
+        for file in files:
+            for spec in file.specs:
+                if spec.name in self._slots:
+                    for _ in self._slots[spec.name].blocks():
+                        pass
+
+
+def _write(path: Path, specs: list[TensorSpec], pieces: Any, most: int | str | None, metadata: dict[str, str]) -> None:
+    if most is not None:
         with staged(path, force=True) as new:
             new.mkdir()
-            write_shards(new, specs, pieces, max_shard_size=max_shard_size or SHARD_SIZE, metadata=metadata)
-            _carry(Path(path), new)
+            write_shards(new, specs, pieces, max_shard_size=most, metadata=metadata)
+            _carry(path, new)
         return
     (file,) = arranged(specs, None)
     write_whole(path, lambda temporary: _write_file(temporary, file, metadata, pieces))
 
 
-def _held(model: Any) -> list[Slot]:
+def _held(model: Any, ranks: Ranks) -> list[Slot]:
+    reshard(model)
     slots = slots_of(unwrapped(model))
+    join(ranks, slots)
     held = [slot for slot in slots.values() if slot.saved]
     hollow = [slot.name for slot in held if not slot.present and (slot.is_meta() or slot.lazy)]
     if hollow:

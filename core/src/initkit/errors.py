@@ -35,7 +35,13 @@ class ProbeError(InitError):
 
 
 class RankError(InitError):
-    """Of several processes that hold one model, one has failed or does not do what the others do."""
+    """Of several processes that hold one model, one has failed or does not do what the others do.
+
+    Attributes:
+        told: whether every process raises it with the same words.
+    """
+
+    told: bool = False
 
 
 class FileError(InitError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -49,20 +49,26 @@ class JobContext:
 
         All processes that hold the model call it together.
         """
-        self._meet("a forward pass")
-        try:
-            with self.undisturbed() as model:
-                return model(*args, **kwargs)
-        finally:
-            reshard(self.model)
+        with self.undisturbed() as model:
+            return model(*args, **kwargs)
 
     def undisturbed(self, *, train: bool = False, grad: bool = False) -> contextlib.AbstractContextManager[Any]:
         """Context in which the model may run, on ``device``; modes, buffers, gradients, random state are restored.
 
-        To train, run a copy of the parameters through :meth:`call` inside it.
+        To train, run a copy of the parameters through :meth:`call` inside it. All processes that hold the model enter
+        it together.
         """
+        return self._undisturbed(train, grad)
+
+    @contextlib.contextmanager
+    def _undisturbed(self, train: bool, grad: bool) -> Iterator[Any]:
+        self._meet("a forward pass")
         self._visit.begin()
-        return undisturbed(self.model, train=train, grad=grad)
+        try:
+            with undisturbed(self.model, train=train, grad=grad) as model:
+                yield model
+        finally:
+            reshard(self.model)
 
     def call(self, tensors: Mapping[str, torch.Tensor], *args: Any, **kwargs: Any) -> Any:
         """Call the model with other tensors in place of its own, by name; for use inside :meth:`undisturbed`.
@@ -117,6 +123,7 @@ class JobContext:
         self._meet(f"writing {slot.name}")
         part = slot.spread(value)
         self._commit.journal.write(slot.snapshot, lambda: slot.write(part, self.device))
+        slot.show(value)
         self._commit.written_by_jobs[slot.name] = (self._recipe, self._job)
 
     def _meet(self, what: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -17,8 +17,11 @@ from initkit._stats import Statistics, statistics
 from initkit.draws.base import Draw
 from initkit.errors import PlanError, did_you_mean, listed
 from initkit.plugins import registry
-from initkit.ranks.find import is_sharded, kind_name, refuse_flattened
+from initkit.ranks.find import is_sharded, kind_name
 from initkit.streams import Stream
+
+if TYPE_CHECKING:
+    from initkit.shards.reading import Stored
 
 Undo = Callable[[], None]
 
@@ -103,6 +106,17 @@ class Slot(ABC):
     def spread(self, value: torch.Tensor) -> torch.Tensor:
         """A whole value in the form in which :meth:`write` takes it."""
         return value.to(self.dtype)
+
+    def show(self, value: torch.Tensor) -> None:  # noqa: B027 - most tensors have no such copy
+        """After a write, bring a copy up to date that a forward pass is using in the tensor's place."""
+
+    def blocks(self) -> Iterator[torch.Tensor]:
+        """The present value in consecutive parts, for whoever writes it down; nothing where another process does."""
+        yield self.read()
+
+    def read_from(self, stored: Stored) -> torch.Tensor:
+        """A tensor of a file in the form in which :meth:`write` takes it."""
+        return stored.read().to(self.dtype)
 
     def measure(self, value: torch.Tensor) -> Statistics | None:
         """Statistics of a value; None where they are taken at the end, by all processes together."""
@@ -307,7 +321,6 @@ def slots_of(subject: Any) -> Slots:
         raise PlanError("a scripted module cannot be read; give the module that it was scripted from")
     given = _from_plugins(subject)
     if isinstance(subject, nn.Module):
-        refuse_flattened(subject)
         found = {slot.name: slot for slot in _module_slots(subject)}
         for slot in given or ():
             slot.aliases = slot.aliases or (found[slot.name].aliases if slot.name in found else ())

@@ -432,3 +432,26 @@ def test_a_folder_larger_than_the_memory_that_it_may_have(tmp_path: Path, pair: 
     assert after - before < size / 4
     written = tensors_of(tmp_path / "large, new")
     assert torch.equal(written["lm_head.weight"][500:], model.lm_head.weight[500:])
+
+
+def test_the_command_line_rewrites_a_folder(tmp_path: Path, pair: Pair) -> None:
+    source, place = saved(tmp_path / "old", pair, "llama, tied"), tmp_path / "tokenizer"
+    pair[1].save_pretrained(place)
+    before = state(source)
+    words = ["--plugin", "tokenizer", "--checkpoint", str(source), "--data", f"tokenizer={place}", "--seed", "3"]
+    command = [sys.executable, "-m", "initkit_cli", "apply", *words, "-o", str(tmp_path / "new")]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["recipes"][0]["id"] == "tokenizer/auto"
+    assert state(source) == before
+    model = LlamaForCausalLM.from_pretrained(source)
+    initkit.apply(model, "tokenizer/auto", old_tokenizer=pair[0], tokenizer=pair[1], seed=3)
+    loaded, info = AutoModelForCausalLM.from_pretrained(tmp_path / "new", output_loading_info=True)
+    assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert all(torch.equal(loaded.state_dict()[key], value) for key, value in model.state_dict().items())
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "new")
+    ids = tokenizer("the cat sat", return_tensors="pt").input_ids
+    assert loaded.generate(ids, max_new_tokens=3, do_sample=False).shape[1] == ids.shape[1] + 3
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert again.stderr.startswith(f"error: {tmp_path / 'new'} exists; add --force")

@@ -99,7 +99,7 @@ class Draw(ABC):
         done = 0
         for region in blocks_of(shape, PIECE):
             before = None if current is None else current[slice(*region.spans[0][0])].reshape(region.sizes)
-            part = self.sample_region(region, dtype, stream, current=before)
+            part = self.sample_region(region, dtype, stream, current=before, device=device)
             if part is None:
                 break
             done += region.count

@@ -93,7 +93,7 @@ class Rows(Draw):
         width = math.prod(shape[1:])
         new = self.new
         if isinstance(new, Elementwise):
-            return lambda places, _: new.sample_runs(shape, dtype, stream, [(row * width, width) for row in places])
+            return lambda places, _: new.sample_runs(shape, dtype, stream, _runs(places, width), device=device).cpu()
         count = int((self.copy < 0).sum())
         fresh = new.sample((count, *shape[1:]), dtype, stream, device=device).cpu() if count else torch.empty(0)
         return lambda places, first: fresh[first : first + len(places)]

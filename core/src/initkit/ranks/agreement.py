@@ -7,12 +7,15 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed as dist
 
 from initkit._plan import Section, item_line
 from initkit._stats import digest_of
 from initkit.draws.base import Draw
 from initkit.draws.fixed import Values
+from initkit.errors import OptionError
 from initkit.items import Fill, Output
+from initkit.ranks.group import Group
 
 if TYPE_CHECKING:
     from initkit.report import Report
@@ -33,6 +36,25 @@ def facts_of_report(report: Report) -> list[str]:
     """The hash of every tensor and output."""
     outputs = ((f"outputs/{name}", entry) for name, entry in report.output_entries.items())
     return [f"{name} {entry.hash}" for name, entry in (*report.entries.items(), *outputs)]
+
+
+def agree(report: Report, group: Any = None) -> None:
+    """See that every process has written the same bits, by their hashes; nothing else is sent.
+
+    For copies of a model in data-parallel training: :func:`initkit.apply` does it by itself where the model is
+    wrapped by ``DistributedDataParallel``, and this where it is not wrapped yet. All processes must call it.
+
+    Args:
+        report: of :func:`initkit.apply`, on this process.
+        group: a process group; None is all processes.
+
+    Raises:
+        RankError: they differ; names the first tensor that does, and the ranks.
+        OptionError: torch.distributed has not been initialised.
+    """
+    if not dist.is_initialized():
+        raise OptionError("agree compares processes: call torch.distributed.init_process_group first")
+    Group(dist.get_process_group_ranks(group or dist.group.WORLD)).meet("report", facts_of_report(report))
 
 
 def _digest(draw: Draw) -> str:

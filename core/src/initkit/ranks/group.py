@@ -81,7 +81,7 @@ class Group(Ranks):
     def __init__(self, ranks: Sequence[int]) -> None:
         self.ranks = tuple(ranks)
         self.count, self.index = len(ranks), self.ranks.index(dist.get_rank())
-        self.timeout = _timeout()
+        self.timeout = timeout()
         self.group = _channel(self.ranks, self.timeout)
         self._over = False
 
@@ -133,21 +133,21 @@ class Group(Ranks):
         told = self.share((None if trouble is None else _told(trouble), place, list(facts)))
         failed = [(index, words) for index, (words, _, _) in enumerate(told) if words is not None]
         if not failed:
-            raise RankError(self._difference([(place, facts) for _, place, facts in told]))
+            raise _known_to_all(self._difference([(place, facts) for _, place, facts in told]))
         words = failed[0][1]
         if trouble is not None and len(failed) == self.count and all(other == words for _, other in failed):
             raise trouble  # the same mistake everywhere
         others = f" (and {listed(self.name(index) for index, _ in failed[1:])})" if len(failed) > 1 else ""
-        raise RankError(f"{self.name(failed[0][0])} of {self.count}{others}: {words}") from trouble
+        raise _known_to_all(f"{self.name(failed[0][0])} of {self.count}{others}: {words}") from trouble
 
     def _wait(self, place: str) -> None:
         try:
-            dist.monitored_barrier(self.group, timedelta(seconds=self.timeout), wait_all_ranks=True)
+            dist.monitored_barrier(self.group, self.timeout, wait_all_ranks=True)
         except RuntimeError as error:
             missing = re.search(r"Ranks ([\d, ]+) failed", str(error))
             if missing:
                 names = listed(self.name(int(index)) for index in missing[1].split(","))
-                who = f"{names} did not come within {self.timeout:g} s, or has ended"
+                who = f"{names} did not come within {self.timeout.total_seconds():g} s, or has ended"
             else:
                 who = f"{self.name(0)}, which waits for all, gave no answer: its message says who is missing"
             raise RankError(
@@ -169,27 +169,41 @@ class Group(Ranks):
         raise AssertionError("nothing differs")
 
 
-_channels: weakref.WeakKeyDictionary[Any, dict[tuple[tuple[int, ...], float], Any]] = weakref.WeakKeyDictionary()
+def _known_to_all(words: str) -> RankError:
+    error = RankError(words)
+    error.told = True
+    return error
 
 
-def _channel(ranks: tuple[int, ...], timeout: float) -> Any:
+_channels: weakref.WeakKeyDictionary[Any, dict[tuple[tuple[int, ...], timedelta], Any]] = weakref.WeakKeyDictionary()
+
+
+def _channel(ranks: tuple[int, ...], patience: timedelta) -> Any:
     """A gloo group of these ranks, made once; it carries CPU tensors and can say who is missing."""
     made = _channels.setdefault(dist.group.WORLD, {})
-    if (ranks, timeout) not in made:
+    if (ranks, patience) not in made:
         try:
-            made[ranks, timeout] = dist.new_group(
-                list(ranks), timedelta(seconds=timeout), "gloo", use_local_synchronization=True
-            )
+            made[ranks, patience] = dist.new_group(list(ranks), patience, "gloo", use_local_synchronization=True)
         except RuntimeError as error:
             others = listed(f"rank {rank}" for rank in ranks if rank != dist.get_rank())
             raise RankError(
-                f"rank {dist.get_rank()} waits for {others}: not all of them came within {timeout:g} s "
+                f"rank {dist.get_rank()} waits for {others}: not all came within {patience.total_seconds():g} s "
                 f"({headline(error)}); every rank must make the same call (the time is set by {TIMEOUT_VARIABLE})"
             ) from None
-    return made[ranks, timeout]
+    return made[ranks, patience]
 
 
-def _timeout() -> float:
+def close_channels() -> None:
+    """Let go of all channels, for whoever ends torch's process group."""
+    _channels.clear()
+
+
+def timeout() -> timedelta:
+    """How long a rank waits for the others: ``INITKIT_TIMEOUT`` seconds, or ten minutes.
+
+    Raises:
+        OptionError: the variable holds no such number.
+    """
     text = os.environ.get(TIMEOUT_VARIABLE, "")
     try:
         seconds = float(text) if text else DEFAULT_TIMEOUT
@@ -197,11 +211,11 @@ def _timeout() -> float:
             raise ValueError
     except ValueError:
         raise OptionError(f"{TIMEOUT_VARIABLE}={text!r}: give a number of seconds above 0") from None
-    return seconds
+    return timedelta(seconds=seconds)
 
 
 def _told(error: Exception) -> str:
-    if isinstance(error, InitError):
+    if isinstance(error, InitError) or getattr(error, "is_message", False):
         return str(error)
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = "".join(f" ({os.path.basename(frame.filename)}, line {frame.lineno})" for frame in last)

@@ -17,6 +17,7 @@ from initkit._stats import CHUNK, Measure, Statistics
 from initkit.draws.region import Region
 from initkit.errors import RankError, headline
 from initkit.ranks.group import Group
+from initkit.shards.rows import taken
 
 if TYPE_CHECKING:
     from initkit.ranks.slot import ShardedSlot
@@ -100,33 +101,29 @@ class Parts:
 
     def gathered(self, slot: ShardedSlot, owner: int) -> torch.Tensor | None:
         """The whole present value on one rank, None on the others."""
-        if self.ranks.index != owner:
-            self.stream([(slot, owner, None)])
-            return None
-        whole = torch.empty(slot.shape, dtype=slot.dtype)
-        room, place = whole.reshape(-1), 0
-
-        def put(block: torch.Tensor) -> None:
-            nonlocal place
-            room[place : place + len(block)] = block
+        self.ranks.meet(f"{slot.name}, gathered on {self.ranks.name(owner)}")
+        whole = torch.empty(slot.shape, dtype=slot.dtype) if self.ranks.index == owner else None
+        place = 0
+        for block in self.blocks(slot, owner):
+            assert whole is not None
+            whole.reshape(-1)[place : place + len(block)] = block
             place += len(block)
-
-        self.stream([(slot, owner, put)])
         return whole
 
     def statistics(self, slots: Sequence[ShardedSlot]) -> dict[str, Statistics]:
         """Statistics and hash of whole tensors, on every rank; the measuring is shared out among the ranks."""
+        self.ranks.meet("statistics")
         order = sorted(slots, key=lambda slot: -slot.numel)
         found: dict[str, Statistics] = {}
         wide = 4 * self.ranks.count
         for first in range(0, len(order), wide):
             measures = [Measure() for _ in order[first : first + wide]]
-            round_ = [
+            tasks = [
                 (slot, i % self.ranks.count, measure.add)
                 for i, (slot, measure) in enumerate(zip(order[first : first + wide], measures, strict=True))
             ]
-            self.stream(round_)
-            for (slot, collector, _), measure in zip(round_, measures, strict=True):
+            self.stream(tasks)
+            for (slot, collector, _), measure in zip(tasks, measures, strict=True):
                 if collector == self.ranks.index:
                     found[slot.name] = measure.result()
         together: dict[str, Statistics] = {}
@@ -135,30 +132,37 @@ class Parts:
                 together |= theirs
         return together
 
-    def stream(self, tasks: Sequence[tuple[ShardedSlot, int, Sink | None]]) -> None:
-        """Bring whole tensors, block by block in the order of their elements, each to one rank.
+    def blocks(self, slot: ShardedSlot, collector: int) -> Iterator[torch.Tensor]:
+        """Bring a whole tensor to one rank, block by block in the order of its elements.
+
+        All ranks must go through it to the end; only the collector is given anything.
+        """
+        road = self._road(slot, collector)
+        for first in range(0, slot.numel, BLOCK):
+            with _talk(f"{slot.name} is gathered"):
+                road.send(first)
+                block = road.take(first)
+            if block is not None:
+                yield block
+
+    def stream(self, tasks: Sequence[tuple[ShardedSlot, int, Sink]]) -> None:
+        """Bring several whole tensors, each to a rank of its own, at the same time.
 
         Args:
-            tasks: the tensor, the index of the rank it goes to, and there, what takes the blocks.
+            tasks: the tensor, the index of the rank it goes to, and what takes the blocks there.
         """
-        roads = [
-            _Road(
-                self.ranks,
-                self._layouts[slot.name],
-                slot,
-                collector,
-                sink if collector == self.ranks.index else None,
-                tag,
-            )
-            for tag, (slot, collector, sink) in enumerate(tasks)
-        ]
-        longest = max((slot.numel for slot, _, _ in tasks), default=0)
+        roads = [self._road(slot, collector, tag) for tag, (slot, collector, _) in enumerate(tasks)]
         with _talk("tensors are gathered"):
-            for first in range(0, longest, BLOCK):
+            for first in range(0, max((slot.numel for slot, _, _ in tasks), default=0), BLOCK):
                 for road in roads:
                     road.send(first)
-                for road in roads:
-                    road.take(first)
+                for road, (_, _, sink) in zip(roads, tasks, strict=True):
+                    block = road.take(first)
+                    if block is not None:
+                        sink(block)
+
+    def _road(self, slot: ShardedSlot, collector: int, tag: int = 0) -> _Road:
+        return _Road(self.ranks, self._layouts[slot.name], slot, collector, tag)
 
 
 @dataclass
@@ -169,7 +173,6 @@ class _Road:
     layout: Layout
     slot: ShardedSlot
     collector: int
-    sink: Sink | None
     tag: int
     _work: list[tuple[object, torch.Tensor]] = field(default_factory=list)
     _parts: list[tuple[int, torch.Tensor]] = field(default_factory=list)
@@ -177,9 +180,10 @@ class _Road:
     def __post_init__(self) -> None:
         self._local = self.slot.local().detach().cpu().contiguous().reshape(-1)
         self._holders = self.layout.holders(self.collector)
+        self._collects = self.collector == self.ranks.index
 
     def send(self, first: int) -> None:
-        """Post this rank's piece of a block, and wait for nothing."""
+        """Post this rank's piece of a block, or the rooms for the others' pieces, and wait for nothing."""
         stop = min(first + BLOCK, self.slot.numel)
         for holder in self._holders:
             low, high = self._piece(holder, first, stop)
@@ -187,24 +191,24 @@ class _Road:
                 continue
             if holder == self.ranks.index:
                 part = self._local[low:high]
-                if self.sink is None:
+                if not self._collects:
                     self._work.append((self.ranks.send(part, self.collector, self.tag), part))
-            elif self.sink is not None:
+            elif self._collects:
                 part = torch.empty(high - low, dtype=self.slot.dtype)
                 self._work.append((self.ranks.receive(part, holder, self.tag), part))
             else:
                 continue
             self._parts.append((holder, part))
 
-    def take(self, first: int) -> None:
-        """Wait for the pieces of a block and hand it on."""
+    def take(self, first: int) -> torch.Tensor | None:
+        """Wait for the pieces of a block; where they are collected, put them together."""
         for work, _ in self._work:
             _wait(work)
-        if self.sink is not None and first < self.slot.numel:
-            stop = min(first + BLOCK, self.slot.numel)
-            self.sink(self._assembled(first, stop))
+        stop = min(first + BLOCK, self.slot.numel)
+        block = self._assembled(first, stop) if self._collects and first < stop else None
         self._work.clear()
         self._parts.clear()
+        return block
 
     def _assembled(self, first: int, stop: int) -> torch.Tensor:
         if len(self._parts) == 1:
@@ -222,17 +226,6 @@ class _Road:
     def _piece(self, holder: int, first: int, stop: int) -> tuple[int, int]:
         region = self.layout.regions[holder]
         return (region.before(first), region.before(stop)) if first < stop else (0, 0)
-
-
-def taken(whole: torch.Tensor, region: Region) -> torch.Tensor:
-    """A region of a whole tensor, contiguous; not a copy where it is a stretch of it."""
-    part = whole
-    for dimension, spans in enumerate(region.spans):
-        if len(spans) == 1:
-            part = part.narrow(dimension, spans[0][0], spans[0][1] - spans[0][0])
-        else:
-            part = part.index_select(dimension, torch.from_numpy(region.indices(dimension)))
-    return part.contiguous()
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from initkit._stats import Statistics
-from initkit.errors import CommitError
+from initkit.errors import CommitError, InitError, RankError
 from initkit.ranks.find import is_sharded
 from initkit.ranks.group import Group, Ranks
 
@@ -70,8 +70,8 @@ def in_words(where: str, work: Callable[[], _T]) -> _T:
     """
     try:
         return work()
-    except RuntimeError as error:
-        if "DTensor" not in str(error):
+    except (RuntimeError, InitError) as error:
+        if isinstance(error, RankError) or "DTensor" not in str(error):
             raise
         raise CommitError(
             f"{where} works on whole tensors, and this model's are spread over processes: apply it before they are"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -18,6 +19,8 @@ from initkit.draws.base import Draw
 from initkit.draws.region import Indices, Region
 from initkit.errors import PlanError
 from initkit.ranks.parts import Parts
+from initkit.shards.reading import Stored
+from initkit.shards.rows import read_region
 from initkit.slots import TensorSlot, Undo
 from initkit.streams import Stream
 
@@ -39,7 +42,7 @@ class ShardedSlot(TensorSlot):
         super().__init__(name, owner, attribute, tensor, saved)
         self.mesh, self._placements = tensor.device_mesh, tuple(tensor.placements)
         self.numel = math.prod(self.shape)
-        self.made: str | None = None
+        self._tensor = tensor
         if any(placement.is_partial() for placement in self._placements):
             self.refused = f"it holds sums that are still to be added up ({self._placements}); redistribute it first"
         elif self.mesh.get_coordinate() is None:
@@ -52,6 +55,11 @@ class ShardedSlot(TensorSlot):
             self.shape,
             [_indices(self.mesh, self._placements, d, size) for d, size in enumerate(self.shape)],
         )
+
+    @property
+    def tensor(self) -> torch.Tensor:
+        """The DTensor, also while FSDP has a whole copy in its place."""
+        return self._tensor
 
     def local(self) -> torch.Tensor:
         """This process's part of the live tensor."""
@@ -93,6 +101,15 @@ class ShardedSlot(TensorSlot):
         """Give each process its part of the first one's value; all processes must call it together."""
         return self._of(self.parts.scattered(self, value.detach().to("cpu", self.dtype), 0))
 
+    def blocks(self) -> Iterator[torch.Tensor]:
+        """The whole value block by block, on the first process; all must go through it together, to the end."""
+        self.parts.ranks.meet(f"{self.name} is written down")
+        yield from self.parts.blocks(self, 0)
+
+    def read_from(self, stored: Stored) -> torch.Tensor:
+        """This process's part of a tensor in a file, read without the rest."""
+        return self._of(read_region(stored, self.region).to(self.dtype))
+
     def write(self, value: torch.Tensor, device: torch.device | None = None) -> None:
         """Copy this process's part of a value that is spread in the same way; a meta tensor takes it over."""
         tensor = self.tensor
@@ -111,6 +128,13 @@ class ShardedSlot(TensorSlot):
         # Swapping contents keeps the object, so that optimizers and tied modules hold the real tensor; FSDP takes
         # over the new storage when it first runs.
         torch.utils.swap_tensors(tensor, made)  # type: ignore[no-untyped-call]
+
+    def show(self, value: torch.Tensor) -> None:
+        """Write to the whole copy that FSDP has registered while the model runs."""
+        live: torch.Tensor = getattr(self._owner, self._attribute)
+        if live is not self._tensor and live.shape == value.shape:
+            with torch.no_grad():
+                live.copy_(value)
 
     def snapshot(self) -> Undo:
         """Save a copy of this process's part."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from initkit._attributes import attribute_owner
+from initkit._attributes import attribute_owner, set_attribute
 from initkit._journal import Journal
 from initkit._load import opened
 from initkit._matching import owners
@@ -94,6 +94,8 @@ class Checkpoint:
     def adopted(self) -> Iterator[tuple[Slots, Journal]]:
         """Context in which the model has the shapes, types and attributes of the checkpoint; then all is undone.
 
+        Small buffers and frozen parameters have their values, too, since recipes look at them.
+
         Yields:
             The slots, which read from the files, and the journal that the context plays backwards at its end.
 
@@ -104,16 +106,14 @@ class Checkpoint:
             try:
                 for item in self.provenance.get("set", ()):
                     owner, name = attribute_owner(self.model, item["path"], str(self.path))
-                    before = getattr(owner, name)
-                    journal.write(
-                        lambda owner=owner, name=name, before=before: lambda: setattr(owner, name, before),  # type: ignore[misc]
-                        lambda owner=owner, name=name, item=item: setattr(owner, name, item["value"]),  # type: ignore[misc]
-                    )
+                    set_attribute(journal, owner, name, item["value"])
                 slots = self._slots()
                 for slot in slots.values():
                     assert isinstance(slot, StoredSlot)
                     if slot.present and slot.refused is None:
                         journal.write(slot.snapshot, lambda slot=slot: slot.follow(slot.shape))  # type: ignore[misc]
+                        if slot.constant:
+                            journal.write(slot.snapshot, slot.hold)
                 yield slots, journal
             finally:
                 journal.rollback()

@@ -17,7 +17,6 @@ from initkit.shards import (
     TensorSpec,
     check_room,
     index_of,
-    passed_on,
 )
 
 ROOM = 1 << 16
@@ -110,8 +109,7 @@ class Output:
         """Write everything that was not written, byte for byte as it was."""
         rest = [one for shard in self._stored.shards for one in shard.tensors if one.name not in self._done]
         for one in rest if progress is None else progress(rest, "passing on", len(rest)):
-            with one.file.open("rb") as source:
-                self._files[self._home[one.name]].write(one.name, passed_on(source, one))
+            self._files[self._home[one.name]].copy(one.name, one)
 
     def conclude(self, metadata: Mapping[str, str]) -> None:
         """Put the last word into the header of the first file, and write the index.

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from initkit._stats import Statistics
 from initkit.draws.base import Draw
 from initkit.errors import CommitError, FileError
 from initkit.shards import FileRows, Stored, TensorSpec, pieces_of
 from initkit.slots import Slot, TensorSlot, Undo
+
+CONSTANT = 1 << 18
+"""The most elements of a buffer or frozen parameter whose values the model is given."""
 
 
 class Target(Protocol):
@@ -59,6 +63,12 @@ class StoredSlot(Slot):
                 "the model computes it from other tensors, or a plugin holds it its own way, which a checkpoint does "
                 "not: load the model and apply the recipe to it"
             )
+
+    @property
+    def constant(self) -> bool:
+        """Whether it is small and not trained, or a single number: a grid, a curvature, which recipes look at."""
+        trained = self.parameter and not self.frozen
+        return self.present and math.prod(self.shape) <= (1 if trained else CONSTANT)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -117,8 +127,13 @@ class StoredSlot(Slot):
         self.shape, self.present = tuple(shape), True
         if isinstance(self._hollow, TensorSlot):
             tensor = self._hollow.tensor
-            if tuple(tensor.shape) != self.shape or tensor.dtype != self.dtype:
-                tensor.data = torch.empty(self.shape, dtype=self.dtype, device="meta")
+            if not tensor.is_meta or tuple(tensor.shape) != self.shape or tensor.dtype != self.dtype:
+                _give(tensor, torch.empty(self.shape, dtype=self.dtype, device="meta"))
+
+    def hold(self) -> None:
+        """Let the model's tensor have the stored values, until new ones are written."""
+        if isinstance(self._hollow, TensorSlot):
+            _give(self._hollow.tensor, self.read())
 
     def measure(self, value: Tensor) -> Statistics | None:
         """Statistics of a value; where a meta tensor stands for one that was written part by part, those taken then."""
@@ -126,15 +141,24 @@ class StoredSlot(Slot):
 
     def snapshot(self) -> Undo:
         """Only the model's tensor is brought back: what is written lies in files that are thrown away."""
-        state, tensor = (self.shape, self.present), getattr(self._hollow, "tensor", None)
-        before = None if tensor is None else tensor.data
+        state = (self.shape, self.present)
+        tensor = self._hollow.tensor if isinstance(self._hollow, TensorSlot) else torch.empty(0)
+        before = tensor.data
 
         def undo() -> None:
             self.shape, self.present = state
-            if tensor is not None:
-                tensor.data = before
+            _give(tensor, before)
 
         return undo
+
+
+def _give(tensor: Tensor, value: Tensor) -> None:
+    """Let a tensor of a model be another value, on the meta device or not, and stay the same object."""
+    if tensor.is_meta == value.is_meta:
+        tensor.data = value
+        return
+    made = nn.Parameter(value, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else value
+    torch.utils.swap_tensors(tensor, made)  # type: ignore[no-untyped-call]
 
 
 class FileRowsView:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from initkit.errors import FileError, did_you_mean, listed
+from initkit.errors import FileError, listed
 from initkit.shards.buffers import bytes_of
 from initkit.shards.layout import INDEX, SINGLE, TYPES, TensorSpec
 
@@ -199,8 +199,7 @@ class StoredTensors(Mapping[str, Stored]):
         if place.is_dir():
             return cls(place, shards_of(place))
         if not place.is_file():
-            near = did_you_mean(place.name, os.listdir(place.parent)) if place.parent.is_dir() else ""
-            raise FileError(f"{place}: there is no such file{near}")
+            raise FileError(f"{place}: there is no such file")
         return cls(place, [Shard.of(place)])
 
     def __getitem__(self, name: str) -> Stored:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
+from initkit.draws.region import Region
 from initkit.errors import FileError
 from initkit.shards.buffers import PIECE
 from initkit.shards.reading import Stored, read_into
@@ -71,21 +72,66 @@ class FileRows:
         return out
 
 
-def passed_on(stream: BinaryIO, stored: Stored) -> Iterator[bytes]:
+def passed_on(stream: BinaryIO, stored: Stored, first: int = 0) -> Iterator[bytes]:
     """A tensor's bytes, piece by piece.
 
     Args:
         stream: of its file, open.
         stored: which tensor.
+        first: byte of it to begin with.
+
+    Raises:
+        FileError: the file has become shorter.
     """
-    stream.seek(stored.start)
-    left = stored.size
+    stream.seek(stored.start + first)
+    left = stored.size - first
     while left:
         piece = stream.read(min(PIECE, left))
         if not piece:
             raise FileError(f"{stored.file} became shorter while it was read")
         left -= len(piece)
         yield piece
+
+
+def read_region(stored: Stored, region: Region) -> Tensor:
+    """A part of a stored tensor, in memory of its own; the rest is read over in blocks of rows, or not at all.
+
+    Raises:
+        FileError: its type is not known, or its file has changed meanwhile.
+    """
+    out = torch.empty(region.sizes, dtype=stored.dtype)
+    if not region.count:
+        return out
+    if not region.shape:
+        return stored.read()
+    inner = math.prod(region.shape[1:])
+    step = max(1, PIECE // (inner * stored.dtype.itemsize))
+    done = 0
+    with stored.file.open("rb", buffering=0) as stream:
+        for first, last in region.spans[0]:
+            for start in range(first, last, step):
+                rows = torch.empty((min(step, last - start), *region.shape[1:]), dtype=stored.dtype)
+                read_into(stream, stored, start * inner * stored.dtype.itemsize, rows)
+                out[done : done + len(rows)] = taken(rows, region, skip=1)
+                done += len(rows)
+    return out
+
+
+def taken(whole: Tensor, region: Region, skip: int = 0) -> Tensor:
+    """A region of a tensor, contiguous; not a copy where it is a stretch of it.
+
+    Args:
+        whole: the tensor.
+        region: what to take of it.
+        skip: how many of the first dimensions are taken already.
+    """
+    part = whole
+    for dimension, spans in list(enumerate(region.spans))[skip:]:
+        if len(spans) == 1:
+            part = part.narrow(dimension, spans[0][0], spans[0][1] - spans[0][0])
+        else:
+            part = part.index_select(dimension, torch.from_numpy(region.indices(dimension)))
+    return part.contiguous()
 
 
 def _runs(rows: list[int]) -> Iterator[tuple[int, int]]:

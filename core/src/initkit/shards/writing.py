@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -10,6 +11,8 @@ from types import TracebackType
 
 from initkit.errors import FileError
 from initkit.shards.layout import INDEX, SHARD_SIZE, FileLayout, TensorSpec, arranged, index_of
+from initkit.shards.reading import MOST_AT_ONCE, Stored
+from initkit.shards.rows import passed_on
 
 Buffers = Iterable["bytes | memoryview"]
 PYTORCH = {"format": "pt"}
@@ -51,8 +54,7 @@ class FileWriter:
             if kind is None:
                 if self._left:
                     raise FileError(f"{self._file.name}: {sorted(self._left)[0]} was never written")
-                self._file.flush()
-                os.fsync(self._file.fileno())
+                self.sync()
         finally:
             self._file.close()
 
@@ -78,6 +80,30 @@ class FileWriter:
             raise FileError(f"{self._file.name}: {name} has {size} bytes, not {done}")
         self._left.discard(name)
 
+    def copy(self, name: str, stored: Stored) -> None:
+        """Write a stored tensor's bytes as they are, without bringing them into this process where the system can.
+
+        Args:
+            name: of the tensor here.
+            stored: which bytes.
+
+        Raises:
+            FileError: its file has become shorter.
+        """
+        start, size = self._places[name]
+        self._file.flush()
+        with stored.file.open("rb", buffering=0) as source:
+            done = _copied(source.fileno(), stored.start, self._file.fileno(), start, size)
+            self._file.seek(start + done)
+            for piece in passed_on(source, stored, done):
+                self._file.write(piece)
+        self._left.discard(name)
+
+    def sync(self) -> None:
+        """Put what was written on the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
     def retitle(self, metadata: Mapping[str, str]) -> bool:
         """Give the header other metadata.
 
@@ -98,6 +124,20 @@ class FileWriter:
     def flush(self) -> None:
         """Hand what was written to the system, so that other readers of the file see it."""
         self._file.flush()
+
+
+def _copied(source: int, first: int, target: int, start: int, size: int) -> int:
+    """Copy bytes between open files inside the system; returns how many, which may be none."""
+    done = 0
+    if not hasattr(os, "copy_file_range"):
+        return done
+    with contextlib.suppress(OSError):  # not between all file systems
+        while done < size:
+            part = os.copy_file_range(source, target, min(size - done, MOST_AT_ONCE), first + done, start + done)
+            if not part:
+                break
+            done += part
+    return done
 
 
 def write_shards(
