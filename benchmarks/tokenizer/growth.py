@@ -23,6 +23,9 @@ SEEDS = (0, 1, 2)
 SIZE, GROWN, STEPS = 4096, 8192, 30
 DONOR_STEPS = 191
 LEFT_OUT = (
+    "normal",
+    "auto, with a donor",
+    "omp",
     "omp, k=2",
     "omp, k=64",
     "wechsel, compat=authors",

@@ -21,9 +21,10 @@ import initkit_tokenizer.example
 from initkit import CommitError, InitError, NeedError, OptionError
 from initkit.testing import Case, parametrize_with_checks
 from initkit_tokenizer import Donor, StaticVectors, Vocabulary, make_plan
+from initkit_tokenizer.auto import _winner
 from initkit_tokenizer.example import TEXT, byte_level, sentencepiece
 from initkit_tokenizer.hiding import hidden
-from initkit_tokenizer.map import procrustes, similarity
+from initkit_tokenizer.map import Map, procrustes, similarity
 from initkit_tokenizer.neighbours import nearest, softmax_weights, sparsemax, sparsemax_weights, unit, weighted_rows
 from initkit_tokenizer.pursuit import pursue
 from initkit_tokenizer.ridge import Ridge
@@ -343,6 +344,37 @@ def test_ridge_finds_the_rows_that_a_donor_knows() -> None:
     rows = next(rows for key, rows in report.notes.items() if key.endswith("map rows"))
     assert rows[0]["squared error on held-out tokens, as a share of the mean's"] < 0.05
     assert rows[0]["anchors"] == OLD.get_vocab_size() - 6  # all but five words and the special token
+
+
+def test_auto_prefers_the_first_of_those_that_no_other_beats() -> None:
+    numbers = torch.Generator().manual_seed(9)
+    noise = torch.randn(200, generator=numbers)
+    good, equal, poor = noise + 1, noise.flip(0) + 1.05, noise
+    zero, failed = torch.zeros(200), torch.full((200,), float("-inf"))
+    names = ["a", "b", "c", "mean"]
+    assert _winner([good, equal, poor, zero], names) == 0
+    assert _winner([equal, good, poor, zero], names) == 0
+    assert _winner([poor, equal, good, zero], names) == 1
+    assert _winner([failed, poor, good, zero], names) == 2
+    assert _winner([noise, noise.flip(0), failed, zero], names) == 3
+    assert _winner([noise, noise.flip(0)], ["a", "b"]) == 0
+
+
+def test_auto_goes_on_where_the_chosen_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Map.transfer
+
+    def transfer(self: Map, task: Any, pairs: Any) -> Tensor:
+        if any(token.text == " " + FRESH[0] for token in task.plan.new):
+            raise CommitError("not these")
+        return whole(self, task, pairs)
+
+    monkeypatch.setattr(Map, "transfer", transfer)
+    _, report = apply("auto", donor={"input": true_rows(NEW, 0), "head": true_rows(NEW, 1)}, candidates=("map", "mean"))
+    rows = next(rows for key, rows in report.notes.items() if key.endswith("auto rows"))
+    assert [row.get("recipe") for row in rows] == ["mean", "mean", None]
+    assert "map restored hidden tokens, but fails on the new ones: not these" in str(
+        report.notes["tokenizer/auto remarks"]
+    )
 
 
 def test_auto_picks_what_is_exact_and_the_mean_where_nothing_holds() -> None:

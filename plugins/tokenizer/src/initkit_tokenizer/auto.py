@@ -36,13 +36,14 @@ class Auto(RowRecipe):
     """Picks the recipe that best restores known tokens which it hides from itself, for input and head apart.
 
     Some of the tokens that both vocabularies have, of the kind that most new ones are, are hidden; each recipe that the
-    data at hand allow makes their rows anew, and these are compared with the true ones. The best recipe then makes the
-    rows of the new tokens; the mean is given up only for one that is better by two standard errors. The report holds
-    the table. Word vectors (``static_vectors``) allow fit, hybrid, wechsel and focus, a ``donor`` map, omp and clp;
-    subword and mean are always tried. A bias is the mean of the old ones.
+    data at hand allow makes their rows anew, and these are compared with the true ones. The new tokens' rows are then
+    made by the first recipe that no other beats by two standard errors; the mean is given up only for one that so beats
+    it. The report holds the table. A ``donor`` allows map, omp and clp, word vectors (``static_vectors``) fit, hybrid,
+    wechsel and focus, in this order of preference; subword and mean are always tried. A bias is the mean of the old
+    ones.
 
     Args:
-        candidates: names of recipes to try; () is all that the data allow.
+        candidates: names of recipes to try, the preferred ones first; () is all that the data allow.
         hide: share of the known tokens that are hidden; where that makes fewer than 100, up to a quarter.
         most: the most tokens that are hidden.
         score: ``cosine`` between made and true rows, both less the mean of the old ones (so the mean itself has 0), or
@@ -110,20 +111,31 @@ class Auto(RowRecipe):
         """The rows of the recipe that restores hidden tokens best."""
         if task.role == "bias":
             return task.mean.expand(task.count, task.width)
-        chosen = self._chosen(task)
-        task.facts["recipe"] = _short(chosen)
-        if chosen.uses_pieces:
+        *ranking, last = self._ranking(task)
+        for one in ranking:
+            try:
+                return self._used(one, task)
+            except InitError as error:
+                remark = f"{_short(one)} restored hidden tokens, but fails on the new ones: {error}"
+                task.ctx.note(f"{self.id} remarks", [{"remark": f"{task.tensor.name}: {remark}"}])
+        return self._used(last, task)
+
+    def _used(self, one: RowRecipe, task: RowTask) -> Tensor:
+        task.fallbacks.clear()
+        task.facts["recipe"] = _short(one)
+        if one.uses_pieces:
             for place, token in enumerate(task.plan.new):
                 if token.kind != "pieces":
                     task.fall_back(place, token.why or "a special token without a counterpart")
-        return chosen.rows(task)
+        return one.rows(task)
 
-    def _chosen(self, task: RowTask) -> RowRecipe:
+    def _ranking(self, task: RowTask) -> list[RowRecipe]:
+        """The candidates, the chosen one first, then those that come next."""
         contestants: list[RowRecipe] = task.needs["contestants"]
         test = self._exam(task)
         if len(contestants) == 1 or test.count < FEWEST:
             task.facts["chosen by"] = "default" if len(contestants) > 1 else "no other"
-            return contestants[0]
+            return contestants
         ids = torch.tensor(
             [task.plan.copied[token.id][0] for token in test.plan.new], dtype=torch.long, device=task.old.device
         )
@@ -148,7 +160,8 @@ class Auto(RowRecipe):
         best = _winner(scores, [_short(one) for one in contestants])
         table[best]["chosen"] = True
         task.ctx.note(f"{self.id} {test.count} hidden tokens", table)
-        return contestants[best]
+        order = sorted(range(len(scores)), key=lambda place: (place != best, -float(scores[place].mean())))
+        return [contestants[place] for place in order]
 
     def _exam(self, task: RowTask) -> RowTask:
         new = Vocabulary.of(task.needs["tokenizer"], name="tokenizer")
@@ -190,13 +203,28 @@ def _alike(task: RowTask, new: Vocabulary, known: list[tuple[int, int]]) -> list
 
 
 def _winner(scores: list[Tensor], names: list[str]) -> int:
-    """The best on average; the mean, if it takes part and the best is not better by two standard errors."""
+    """The first, by order of preference, that no other beats by two standard errors and that so beats the mean.
+
+    Args:
+        scores: of each candidate on each hidden token.
+        names: of the candidates.
+    """
     best = max(range(len(scores)), key=lambda place: float(scores[place].mean()))
-    if "mean" not in names:
-        return best
-    mean = names.index("mean")
-    gain = scores[best] - scores[mean]
-    return best if float(gain.mean()) > 2 * float(gain.std()) / math.sqrt(len(gain)) else mean
+    mean = names.index("mean") if "mean" in names else None
+    for place, one in enumerate(scores):
+        if _beats(scores[best], one) or place == mean:
+            continue
+        if mean is None or _beats(one, scores[mean]):
+            return place
+    return best if mean is None else mean
+
+
+def _beats(one: Tensor, other: Tensor) -> bool:
+    """Whether its mean is higher by more than two standard errors of the paired differences."""
+    if not bool(torch.isfinite(other).all()):
+        return bool(torch.isfinite(one).all())
+    gain = one - other
+    return float(gain.mean()) > 2 * float(gain.std()) / math.sqrt(len(gain))
 
 
 def _short(one: RowRecipe) -> str:
