@@ -32,7 +32,6 @@ _HEAVY = (
     "scipy",
     "sklearn",
     "tensorflow",
-    "torch_geometric",
     "torchvision",
     "transformers",
 )
