@@ -83,36 +83,41 @@ def run() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         make(place / "old")
-        stored = StoredTensors.of(place / "old")
         found: dict[str, list[dict[str, float]]] = {way: [] for way in ROUNDS}
         for number in range(max(ROUNDS.values())):
             for way in [way for way, rounds in ROUNDS.items() if number < rounds]:
                 found[way].append(_alone(place, way))
                 print(way, found[way][-1], flush=True)
                 shutil.rmtree(place / way)
-        control = _alone(place, "control")
-        rows = [
-            {
-                "way": way,
-                "peak_mb": round(max(one["peak_mb"] for one in runs)),
-                "seconds": round(statistics.median(one["seconds"] for one in runs), 1),
-                "cpu_seconds": round(statistics.median(one["cpu_seconds"] for one in runs), 1),
-                "all": runs,
-            }
-            for way, runs in found.items()
-        ]
-        return {
-            "seeds": [SEED],
-            "threads": 1,
-            "checkpoint_bytes": stored.size,
-            "parameters": stored.size // 2,
-            "largest_tensor_bytes": max(one.size for one in stored.values()),
-            "shards": len(stored.shards),
-            "room_bytes": ROOM,
-            "added_rows": ADDED,
-            "limit_holds_the_largest_tensor": bool(control["holds"]),
-            "rows": rows,
+        return figures(place, found)
+
+
+def figures(place: Path, found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    """What was measured, and whether the limit held."""
+    stored = StoredTensors.of(place / "old")
+    control = _alone(place, "control")
+    rows = [
+        {
+            "way": way,
+            "peak_mb": round(max(one["peak_mb"] for one in runs)),
+            "seconds": round(statistics.median(one["seconds"] for one in runs), 1),
+            "cpu_seconds": round(statistics.median(one["cpu_seconds"] for one in runs), 1),
+            "all": runs,
         }
+        for way, runs in found.items()
+    ]
+    return {
+        "seeds": [SEED],
+        "threads": 1,
+        "checkpoint_bytes": stored.size,
+        "parameters": stored.size // 2,
+        "largest_tensor_bytes": max(one.size for one in stored.values()),
+        "shards": len(stored.shards),
+        "room_bytes": ROOM,
+        "added_rows": ADDED,
+        "limit_holds_the_largest_tensor": bool(control["holds"]),
+        "rows": rows,
+    }
 
 
 def make(folder: Path) -> None:
