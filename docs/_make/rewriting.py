@@ -10,7 +10,7 @@ WAYS = {
     "copy": "the files copied",
     "head": "a head of {largest} drawn anew",
     "rows": "the embedding gets {rows} more rows",
-    "whole": "30 orthogonal matrices, each made whole",
+    "whole": "ten orthogonal matrices, each made whole",
     "all": "every tensor drawn anew",
 }
 
@@ -38,7 +38,7 @@ def memory_words() -> str:
         f"A language model of {found['checkpoint_bytes'] / 2**30:.2f} GiB in {found['shards']} shards, "
         f"{found['parameters'] / 1e9:.2f} billion numbers in bfloat16. The process may take "
         f"{_mib(found['room_bytes'])} of address space beyond its imports, which {holds} the largest tensor of "
-        f"{_mib(found['largest_tensor_bytes'])}. Largest peak and median seconds of up to three rounds, taken in turn "
+        f"{_mib(found['largest_tensor_bytes'])}. Largest peak and median seconds of one or two rounds, taken in turn "
         f"on one thread of a machine that does much other work, so processor seconds say more; `fsync` is included "
         f"everywhere. {named}."
     )
