@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-WIDTH, DEPTH, VOCABULARY = 1024, 24, 16384
+WIDTH, DEPTH, VOCABULARY = 1024, 16, 16384
 REPETITIONS = 3
 WORLDS = (1, 2, 4)
 WAYS = {
