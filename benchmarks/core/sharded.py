@@ -1,7 +1,7 @@
 """What one rank of a sharded model costs: its own part, or the whole of each tensor to keep a part of it.
 
-Every rank runs one way in a fresh process; memory is what the process's peak rises by over what it had with torch
-imported and the process group made.
+Every rank runs one way in a process of its own; memory is what the process's peak rises by over what it had with
+everything imported, the process group made and a small model started.
 """
 
 from __future__ import annotations
@@ -9,16 +9,25 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-WIDTH, DEPTH, VOCABULARY = 1024, 24, 16384
-REPETITIONS = 3
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import distribute_tensor
+
+import initkit
+from initkit import Fill, Normal
+from initkit.ranks.parts import Parts
+
+WIDTH, DEPTH, VOCABULARY = 1024, 16, 16384
+REPETITIONS = 2
 WORLDS = (1, 2, 4)
 WAYS = {
     "initkit": "initkit.apply on a meta model after fully_shard: its own part alone",
@@ -30,6 +39,7 @@ WAYS = {
 def run() -> dict[str, Any]:
     """Peak memory and time of a rank, by way and number of ranks; ratios are to the rank's part, and to ``tensor``."""
     load = os.getloadavg()[0]
+    torch.set_num_threads(1)
     rows = []
     for count in WORLDS:
         found = {way: _world(way, count) for way in WAYS}
@@ -63,27 +73,28 @@ def run() -> dict[str, Any]:
 
 def _world(way: str, count: int) -> list[dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "FATAL"}
-        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.core.sharded", way, str(count), folder]
-        ranks = [subprocess.Popen([*command, str(rank)], env=environment) for rank in range(count)]
-        codes = [rank.wait() for rank in ranks]
+        ranks = [_started(way, count, Path(folder), rank) for rank in range(count)]
+        codes = [os.waitstatus_to_exitcode(os.waitpid(rank, 0)[1]) for rank in ranks]
         if any(codes):
             raise RuntimeError(f"{way} with {count} ranks: exit codes {codes}")
         return [json.loads((Path(folder) / f"{rank}.json").read_text()) for rank in range(count)]
 
 
+def _started(way: str, count: int, folder: Path, rank: int) -> int:
+    """A fork of this process, which has loaded everything and started no thread."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            _rank(way, count, folder, rank)
+            code = 0
+        except BaseException:  # noqa: BLE001 - the parent sees the code
+            traceback.print_exc()
+        os._exit(code)
+    return child
+
+
 def _rank(way: str, count: int, folder: Path, rank: int) -> None:
-    import torch
-    import torch.distributed as dist
-    from torch import nn
-    from torch.distributed.fsdp import fully_shard
-    from torch.distributed.tensor import distribute_tensor
-
-    import initkit
-    from initkit import Fill, Normal
-    from initkit.ranks.parts import Parts
-
-    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=count)
 
     class Small(initkit.Recipe):
@@ -173,7 +184,3 @@ def _rank(way: str, count: int, folder: Path, rank: int) -> None:
 def _memory(line: str) -> float:
     text = Path("/proc/self/status").read_text()
     return int(next(row for row in text.splitlines() if row.startswith(line)).split()[1]) * 1024 / 1e6
-
-
-if __name__ == "__main__":
-    _rank(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))

@@ -37,8 +37,9 @@ def cost_table() -> str:
     shares = ", ".join(f"{row['report_s']:.2f} s of {row['processor_s']:.2f} with {row['ranks']}" for row in ours)
     return (
         f"{found['parameters']:,} parameters ({size:,.0f} MB in float32), one thread a rank, all ranks on one machine. "
-        "Whole tensors and whole models are torch's `normal_`, and the others are how sharded models are usually made "
-        f"independent of the number of ranks. Our time includes hashes and statistics: {shares} ranks.\n\n{rows}"
+        "Whole tensors and whole models are drawn by torch's `normal_`: so sharded models are usually made independent "
+        "of the number of ranks. Our peak is the part and the blocks on their way for the report. Our time includes "
+        f"hashes and statistics: {shares} ranks.\n\n{rows}"
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from initkit.errors import RankError
 from initkit_cli.channel import Channel
 from initkit_cli.failures import BUG, DONE, INTERRUPTED, failure_of
-from initkit_cli.torchrun import is_first
+from initkit_cli.torchrun import is_first, leave
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -54,4 +54,4 @@ def _run(words: list[str], channel: Channel) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

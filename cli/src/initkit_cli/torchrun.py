@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from initkit.ranks.group import Ranks
@@ -50,3 +51,16 @@ def joined(device: str) -> Iterator[Ranks]:
     finally:
         close_channels()
         dist.destroy_process_group()
+
+
+def leave(code: int) -> NoReturn:
+    """End the process.
+
+    Under torchrun that is done at once: threads of a communication library that outlive Python have been seen to abort
+    it while it takes itself down, and torchrun takes that for a failure of the work.
+    """
+    if launched():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
