@@ -1,4 +1,4 @@
-"""A model of a billion parameters from the meta device: our start against its own reset_parameters, time and memory."""
+"""A billion parameters from the meta device: our start against the model's own reset_parameters, time and memory."""
 
 from __future__ import annotations
 
@@ -11,37 +11,30 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 import initkit
-from initkit import Fill, Normal, Recipe, Uniform, _stats, streams
+from initkit import Fill, Recipe, Uniform, _stats, streams
 
 WIDTH, LAYERS = 4096, 60
-STD = 0.02
 THREADS = (1, 2)
 
 
 @dataclass(frozen=True)
 class Own(Recipe):
-    """What the layers start themselves with, or plain normal weights.
+    """What the layers start themselves with.
 
     Source: torch.nn.Linear.
-
-    Args:
-        law: ``uniform``: torch's own bounds; ``normal``: weights N(0, 0.02²).
     """
-
-    law: Literal["uniform", "normal"] = "uniform"
 
     def plan(self, model: nn.Module) -> Iterator[Fill]:
         """Yield a fill for each weight."""
         for name, parameter in model.named_parameters():
             bound = 1 / math.sqrt(parameter.shape[1])
-            draw = Uniform(-bound, bound) if self.law == "uniform" else Normal(STD)
-            yield Fill(name, draw, why=self.law)
+            yield Fill(name, Uniform(-bound, bound), why="torch's own bounds")
 
 
 def build() -> nn.Module:
@@ -49,21 +42,18 @@ def build() -> nn.Module:
         return nn.Sequential(*(nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(LAYERS)))
 
 
-def reset(model: nn.Module, law: str) -> None:
+def reset(model: nn.Module) -> None:
     model.to_empty(device="cpu")
     for layer in model.children():
         assert isinstance(layer, nn.Linear)
-        if law == "uniform":
-            layer.reset_parameters()
-        else:
-            nn.init.normal_(layer.weight, std=STD)
+        layer.reset_parameters()
 
 
 def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def measured(who: str, law: str, threads: int) -> dict[str, Any]:
+def measured(who: str, threads: int) -> dict[str, Any]:
     """One start, in this process alone."""
     torch.set_num_threads(threads)
     model = build()
@@ -71,15 +61,13 @@ def measured(who: str, law: str, threads: int) -> dict[str, Any]:
     if who == "initkit":
         _clock(parts, streams, "fill_runs", "numbers")
         _clock(parts, _stats.Measure, "add", "report")
-        initkit.recipe  # noqa: B018 - imported before the clock starts
     before, began, worked = peak(), time.perf_counter(), time.process_time()
     if who == "initkit":
-        initkit.apply(model, Own(law=law), seed=0)  # type: ignore[arg-type]
+        initkit.apply(model, Own(), seed=0)
     else:
-        reset(model, law)
+        reset(model)
     return {
         "who": who,
-        "law": law,
         "threads": threads,
         "seconds": round(time.perf_counter() - began, 2),
         "processor_seconds": round(time.process_time() - worked, 2),
@@ -104,16 +92,15 @@ def _clock(parts: dict[str, float], owner: Any, name: str, part: str) -> None:
 def run() -> dict[str, Any]:
     """One process a start, one after the other."""
     load, rows = os.getloadavg()[0], []
-    for law in ("uniform", "normal"):
-        for threads in THREADS:
-            pair = []
-            for who in ("torch", "initkit"):
-                command = [sys.executable, "-m", "benchmarks.core.billion", who, law, str(threads)]
-                done = subprocess.run(command, capture_output=True, text=True, check=True)
-                pair.append(json.loads(done.stdout.splitlines()[-1]))
-            for name in ("seconds", "processor_seconds"):
-                pair[1][f"{name}_ratio"] = round(pair[1][name] / pair[0][name], 2)
-            rows += pair
+    for threads in THREADS:
+        pair = []
+        for who in ("torch", "initkit"):
+            command = [sys.executable, "-m", "benchmarks.core.billion", who, str(threads)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            pair.append(json.loads(done.stdout.splitlines()[-1]))
+        for name in ("seconds", "processor_seconds"):
+            pair[1][f"{name}_ratio"] = round(pair[1][name] / pair[0][name], 2)
+        rows += pair
     return {
         "seeds": [0],
         "parameters": WIDTH * WIDTH * LAYERS,
@@ -126,4 +113,4 @@ def run() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measured(sys.argv[1], sys.argv[2], int(sys.argv[3]))))
+    print(json.dumps(measured(sys.argv[1], int(sys.argv[2]))))

@@ -175,14 +175,22 @@ def streams_table() -> str:
     if found is None:
         return _absent("core", "streams")
     rows = [
-        [row["what"], f"{row['ms_per_million']:.1f}", f"{row['processor_ms_per_million']:.1f}", _ratio(row)]
+        [
+            row["what"],
+            f"{row['processor_ms_per_million']:.1f}",
+            f"{row['processor_ratio_to_torch']:.2f}",
+            f"{row['ratio_to_torch']:.2f}",
+        ]
         for row in found["rows"]
     ]
-    return table(["numbers", "ms for a million", "processor ms for a million", "times torch's"], rows)
+    header = ["numbers", "processor ms for a million", "times torch's", "times torch's by the clock"]
+    return table(header, rows)
 
 
-def _ratio(row: Row) -> str:
-    return f"{row['ratio_to_torch']:.2f}"
+def streams_words() -> str:
+    """How busy the machine was."""
+    found = record.load("core", "streams")
+    return "" if found is None else f"Other work on the machine: a load of {found['load_before']:.0f}."
 
 
 def virgo_speed_table() -> str:
