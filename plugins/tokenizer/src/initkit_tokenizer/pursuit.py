@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from initkit_tokenizer.neighbours import largest
+
 DEPENDENT = 1e-6
 """An atom whose part orthogonal to those picked is a smaller share of its length is passed over."""
 REACHED = 1e-6
@@ -188,7 +190,7 @@ class _Block:
             self.scores.masked_fill_(self.closed, -1)
         precise = max(DEPENDENT, 8 * torch.finfo(self.scores.dtype).eps ** 0.5)
         while True:
-            best, pick = self.scores.max(1)
+            best, pick = (found.squeeze(1) for found in largest(self.scores, 1))
             along = self.directions[self.rows, :j, pick]
             size = (self.space.squares[pick] - along.square().sum(1)).clamp_min(0).sqrt()
             dependent = active & (best >= 0) & (size < precise * self.lengths[pick])
@@ -210,6 +212,8 @@ class _Block:
                 self.triangle[:, :k, :k].transpose(1, 2), self.projections[:, :k].unsqueeze(2), upper=True
             ).squeeze(2)
             coefficients = torch.where(picks < 0, torch.zeros_like(coefficients), coefficients)
-            made = torch.bmm(coefficients.unsqueeze(1), self.space.atoms[picks.clamp_min(0)]).squeeze(1)
+            made = torch.nn.functional.embedding_bag(
+                picks.clamp_min(0), self.space.atoms, per_sample_weights=coefficients, mode="sum"
+            )
             found.append(Sparse(picks, coefficients, (self.targets - made).norm(dim=1)))
         return found
