@@ -11,6 +11,7 @@ import matplotlib
 matplotlib.use("svg")
 
 import beam
+import causal
 import coordinate_networks
 import hidden_markov
 import hidden_words
@@ -286,6 +287,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **token_starts.DRAWN,
     **hidden_words.DRAWN,
     **learned_rows.DRAWN,
+    **causal.DRAWN,
 }
 
 
