@@ -39,12 +39,13 @@ RECIPES: dict[str, dict[str, Any]] = {
     "focus, anchors=all": {"anchors": "all"},
     "focus": {},
     "wechsel": {},
+    "ofa": {},
     "hybrid": {},
     "hybrid, weights_of_pieces=exp": {"weights_of_pieces": "exp"},
     "fit": {},
     "auto": {},
 }
-WITH_VECTORS = ("focus", "wechsel", "hybrid", "fit", "auto")
+WITH_VECTORS = ("focus", "wechsel", "ofa", "hybrid", "fit", "auto")
 
 
 def run() -> dict[str, Any]:

@@ -21,6 +21,7 @@ import kan_figures
 import learned_rows
 import measuring
 import node_tables
+import ofa_coordinates
 import random_features
 import record
 import ssm_gated
@@ -286,6 +287,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **measuring.DRAWN,
     **token_starts.DRAWN,
     **hidden_words.DRAWN,
+    **ofa_coordinates.DRAWN,
     **learned_rows.DRAWN,
     **causal.DRAWN,
 }

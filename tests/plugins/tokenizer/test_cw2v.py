@@ -74,7 +74,12 @@ QUICK: dict[str, Any] = {"rank": 4, "batch": 32, "threshold": 100.0}
 
 
 def apply(
-    model: nn.Module | None = None, *, progress: Any = None, seed: int = 0, needs: dict[str, Any] = NEEDS, **options: Any
+    model: nn.Module | None = None,
+    *,
+    progress: Any = None,
+    seed: int = 0,
+    needs: dict[str, Any] = NEEDS,
+    **options: Any,
 ) -> tuple[Any, initkit.Report]:
     model = Tied() if model is None else model
     with warnings.catch_warnings():
@@ -132,7 +137,7 @@ def test_training_takes_the_same_loss_from_the_ids_of_a_batch(summed: bool, loss
     training = Training("tokenizer/cw2v", None, (Side("t", old, old),), rows, 1e-3, summed, None)  # type: ignore[arg-type]
     parts = {"t/mix": mix.requires_grad_(), "t/basis": basis.requires_grad_()}
     found = training.loss(parts, *BATCH)
-    assert float(found) == pytest.approx(loss, rel=1e-6)
+    assert float(found.detach()) == pytest.approx(loss, rel=1e-6)
     (slope,) = torch.autograd.grad(found, [mix])
     if summed:
         torch.testing.assert_close(slope[2], torch.tensor([-0.07879484, -0.00454506]), atol=1e-7, rtol=1e-5)
@@ -193,8 +198,8 @@ def test_rows_lie_in_the_hull_and_the_loss_falls() -> None:
         row = model.embedding.weight[NEW.token_to_id(word)].detach()
         assert inside(row, old)
     yak = model.embedding.weight[NEW.token_to_id("yak")].detach()
-    torch.testing.assert_close(yak, old[1:].mean(0) if False else yak)
-    assert "the corpus does not hold it" in str(report.notes)
+    torch.testing.assert_close(yak, old.mean(0))
+    assert "the corpus does not hold it" in report.to_json()
 
 
 def inside(row: Tensor, old: Tensor) -> bool:
@@ -222,7 +227,7 @@ def test_learned_combinations_find_the_like() -> None:
             model.embedding.weight[ids[word], kind] = 2.0
             model.embedding.weight[ids[word], 3 + kind] = 0.1 * (1 + ids[word])
             model.head.weight[ids[word]] = torch.tensor([2.0 * (kind != j) - 1 for j in range(3)] + [0.0] * 3)
-    apply(model, epochs=60, lr=0.05)
+    apply(model, epochs=60, lr=0.05, negatives=1)  # more of them prefer what scores low
     teal, goat = (model.embedding.weight[NEW.token_to_id(word)].detach() for word in ("teal", "goat"))
     assert int(teal[:3].argmax()) == 0
     assert int(goat[:3].argmax()) == 1
@@ -230,7 +235,7 @@ def test_learned_combinations_find_the_like() -> None:
 
 def test_start_is_near_the_mean_and_that_of_the_authors_is_not() -> None:
     old = Pair().embedding.weight.detach()
-    mean = old[OLD.token_to_id("red") :].mean(0)
+    mean = old.mean(0)
     ours = apply(Pair(), lr=1e-9, rank=1024)[0].embedding.weight[NEW.token_to_id("teal")].detach()
     theirs = apply(Pair(), lr=1e-9, rank=1024, compat="authors")[0].embedding.weight[NEW.token_to_id("teal")].detach()
     assert float((ours - mean).norm()) < 0.05
@@ -273,7 +278,9 @@ def test_an_interrupt_keeps_the_state_and_the_same_call_goes_on(tmp_path: Path) 
     file = str(tmp_path / "state.safetensors")
     model = Pair()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with pytest.raises(KeyboardInterrupt, match=r"interrupted after 7 of 50 steps; the model is unchanged; go on with"):
+    with pytest.raises(
+        KeyboardInterrupt, match=r"interrupted after 7 of 140 steps; the model is unchanged; go on with"
+    ):
         apply(model, checkpoint=file, progress=Stop(7), epochs=10)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     with pytest.raises(FileError, match=r"it is of another run \(options differs\)"):
@@ -314,6 +321,7 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_training_on_a_gpu_comes_to_the_same_rows() -> None:
     here, there = apply(Pair(), epochs=10)[0], apply(Pair().cuda(), epochs=10)[0]
     torch.testing.assert_close(there.embedding.weight.cpu(), here.embedding.weight, atol=1e-3, rtol=1e-3)

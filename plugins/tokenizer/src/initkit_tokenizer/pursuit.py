@@ -67,6 +67,8 @@ def pursue_each(atoms: Tensor, targets: Tensor, ks: Sequence[int], *, normalized
         ks: the most atoms for a target.
         normalized: as in :func:`pursue`.
     """
+    if not ks:
+        return []
     most = max(ks)
     space = _Atoms.of(atoms, picks=len(targets) * most)
     step = max(FEWEST, WORKSPACE.get(atoms.device.type, WORKSPACE["cpu"]) // ((most + 3) * len(atoms)))
