@@ -13,27 +13,29 @@ from typing import Any
 import torch
 
 from benchmarks.tokenizer._causal import bits_per_byte, blocks_of, tokenizer_of, trained
-from benchmarks.tokenizer._starts import STARTS, Case, bits, measured, table
+from benchmarks.tokenizer._starts import Case, bits, measured, table
 from benchmarks.tokenizer._text import corpus
-from benchmarks.tokenizer._vectors import fasttext, of_tokens
+from benchmarks.tokenizer._vectors import fasttext
 from benchmarks.tokenizer.german import TRAINED, vectors_of
 from initkit_tokenizer import make_plan
 
 SEEDS = (0, 1, 2)
 SIZE, GROWN, STEPS = 4096, 8192, 30
 DONOR_STEPS = 191
-LEFT_OUT = (
-    "normal",
-    "auto, with a donor",
-    "omp",
-    "omp, k=2",
-    "omp, k=64",
-    "wechsel, compat=authors",
-    "wechsel, anchors=all",
-    "focus, anchors=all",
-    "hybrid, neighbours=focus, vectors_of=tokens, weights_of_pieces=exp",
+ROWS = (
+    "zeros",
+    "mean",
+    "multivariate, compat=hf",
+    "subword",
+    "subword, weights=exp",
+    "wechsel",
+    "focus",
+    "hybrid",
+    "fit",
+    "auto",
+    "map",
+    "omp, k=8",
 )
-ROWS = [label for label in STARTS if label not in LEFT_OUT]
 RESIZED = "transformers' resize_token_embeddings"
 
 
@@ -72,7 +74,6 @@ def case_of(seed: int) -> Case:
     """Everything of a seed."""
     needs = {
         "vectors": {"static_vectors": vectors_of(fasttext("en"))},
-        "vectors of tokens": {"static_vectors": vectors_of(of_tokens("en", GROWN))},
         "donor": {"donor": trained("grown", "en", GROWN, steps=DONOR_STEPS, seed=seed + 20, hidden=96, layers=2)},
     }
     return Case(

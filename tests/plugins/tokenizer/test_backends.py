@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
 
 import pytest
+import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from torch import nn
 
+import initkit
 from initkit import NeedError
 from initkit_tokenizer import Vocabulary, make_plan
 from initkit_tokenizer.example import byte_level
@@ -147,3 +151,21 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
             Vocabulary.of(path)
     with pytest.raises(NeedError, match=r"there is no file .*missing\.json"):
         Vocabulary.of(tmp_path / "missing.json")
+
+
+def test_a_model_moves_from_sentencepiece_to_tiktoken(ranks: dict[bytes, int]) -> None:
+    tiktoken = pytest.importorskip("tiktoken")
+    old = trained("unigram", byte_fallback=True)
+    new = tiktoken.Encoding("x", pat_str=CL100K, mergeable_ranks=ranks, special_tokens={"<|endoftext|>": 900})
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(700, 4))
+    before = model[0].weight.detach().clone()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r".* times as long as old ones")
+        report = initkit.apply(model, "tokenizer/subword", old_tokenizer=old, tokenizer=new, seed=0)
+    rows = model[0].weight.detach()
+    assert torch.equal(rows[900], before[old.eos_id()])
+    assert torch.equal(rows[ranks[b" the"]], before[old.piece_to_id("▁the")])
+    assert report.notes["tokenizer/subword rows"][0]["fallback"] == 0
+    token = max(make_plan(old, new).new, key=lambda one: len(one.pieces))
+    assert torch.allclose(rows[token.id], before[list(token.pieces)].mean(0), atol=1e-6)

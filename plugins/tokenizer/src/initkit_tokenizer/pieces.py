@@ -92,12 +92,12 @@ class Cutter:
 
     def _judged(self, ids: Sequence[int], text: str) -> Cut:
         known = tuple(i for i in ids if i not in self._unknown)
-        if not known:
-            return Cut((), "the old tokenizer knows no part of it")
-        spelt = b"".join(self._old.keys[i].payload for i in known)
-        wanted = text.encode()
+        if not known:  # sentencepiece drops line breaks and spaces, but has tokens for their bytes
+            spelt = self._bytes(text.encode())
+            return spelt if spelt.ids else Cut((), "the old tokenizer knows no part of it")
+        made, wanted = b"".join(self._old.keys[i].payload for i in known), text.encode()
         if self._old.family == "wordpiece":  # a space marks every word and sign there, spaces in the text or not
-            spelt, wanted = spelt.replace(b" ", b""), b"".join(wanted.split())
-        if spelt == wanted:
+            made, wanted = made.replace(b" ", b""), b"".join(wanted.split())
+        if made == wanted:
             return Cut(known)
-        return Cut(known, f"the pieces spell {spelt.decode('utf-8', 'replace')!r}")
+        return Cut(known, f"the pieces spell {made.decode('utf-8', 'replace')!r}")
