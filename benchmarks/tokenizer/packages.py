@@ -14,8 +14,10 @@ import time
 import warnings
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
@@ -27,6 +29,7 @@ from benchmarks.tokenizer._text import dictionary
 from benchmarks.tokenizer._vectors import fasttext as fasttext_file
 from benchmarks.tokenizer._vectors import of_tokens
 from benchmarks.tokenizer.german import SIZE, case_of
+from initkit_tokenizer import make_plan
 
 Rows = Callable[[Tensor], tuple[Tensor, set[int], dict[str, int]]]
 
@@ -99,16 +102,30 @@ def _ours(case: Case, name: str, options: dict[str, Any], kind: str) -> LlamaFor
     return made
 
 
-def _wechsel(old: Any, new: Any) -> Rows:
+def _plain(path: Path) -> Any:
+    """A model of fastText whose word vectors are means of its rows; fasttext-community gives them length one."""
     import fasttext
+
+    model = fasttext.load_model(str(path))
+    rows = model.get_input_matrix()
+
+    def vector(word: str) -> Any:
+        ids = model.get_subwords(word)[1]
+        return rows[ids].mean(0) if len(ids) else np.zeros(rows.shape[1], dtype=np.float32)
+
+    model.get_word_vector = vector
+    return model
+
+
+def _wechsel(old: Any, new: Any) -> Rows:
     from wechsel import WECHSEL
 
     with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:
         file.write("".join(f"{a}\t{b}\n" for a, b in dictionary()))
         file.flush()
         made = WECHSEL(
-            fasttext.load_model(str(fasttext_file("en"))),
-            fasttext.load_model(str(fasttext_file("de"))),
+            _plain(fasttext_file("en")),
+            _plain(fasttext_file("de")),
             bilingual_dictionary=file.name,
         )
 
@@ -129,9 +146,12 @@ def _focus(old: Any, new: Any) -> Rows:
     known = set(fasttext.load_model(str(path)).words)
     overlap, others = get_overlapping_tokens(new, old, match_symbols=False, exact_match_all=True, fuzzy_match_all=False)
     random = {one.target.id for token, one in others.items() if token not in known}
+    theirs = {one.target.id for one in overlap.values()}
+    ours = set(make_plan(old, new).copied)
+    counts = {"overlap": len(theirs), "overlap of ours": len(ours), "in both": len(theirs & ours)}
 
     def rows(matrix: Tensor) -> tuple[Tensor, set[int], dict[str, int]]:
         values = FOCUS(new, old, matrix, fasttext_model_path=str(path), verbosity="silent")
-        return values, random, {"overlap": len(overlap), "drawn at random": len(random)}
+        return values, random, {**counts, "drawn at random": len(random)}
 
     return rows
