@@ -48,10 +48,10 @@ def run() -> dict[str, Any]:
                     "start": label,
                     "hits": sum(gap <= WITHIN for gap in gaps),
                     "runs": len(ones),
-                    "gap": _spread(gaps),
-                    "steps": _spread([one["steps"] for one in ones]),
-                    "ari": _spread([one["ari"] for one in ones]),
-                    "seconds": _spread([one["seconds"] for one in ones]),
+                    "gap": spread(gaps),
+                    "steps": spread([one["steps"] for one in ones]),
+                    "ari": spread([one["ari"] for one in ones]),
+                    "seconds": spread([one["seconds"] for one in ones]),
                     **({"best": [round(one, 2) for one in best]} if label == "portfolio" else {}),
                 }
             )
@@ -67,9 +67,9 @@ def run() -> dict[str, Any]:
 
 
 def _runs(x: Any, z: Any, states: int, seed: int) -> dict[str, dict[str, Any]]:
-    found = {"truth": _from_truth(x, z, states), "hmmlearn": _default(x, z, states, seed)}
+    found = {"truth": from_truth(x, z, states), "hmmlearn": from_default(x, z, states, seed)}
     begin = time.process_time()
-    tries = [_default(x, z, states, 1000 * (seed + 1) + i) for i in range(RESTARTS)]
+    tries = [from_default(x, z, states, 1000 * (seed + 1) + i) for i in range(RESTARTS)]
     winner = max(tries, key=lambda one: one["log_likelihood"])
     found["hmmlearn, best of 10"] = {
         **winner,
@@ -77,26 +77,28 @@ def _runs(x: Any, z: Any, states: int, seed: int) -> dict[str, dict[str, Any]]:
         "seconds": time.process_time() - begin,
     }
     for name in RECIPES:
-        found[name] = _ours(x, z, states, seed, name)
+        found[name] = fitted_from(x, z, model_of(states), seed, name)
     return found
 
 
-def _model(states: int, **rest: Any) -> Any:
+def model_of(states: int, **rest: Any) -> Any:
     return GaussianHMM(states, covariance_type="full", n_iter=200, tol=0.01, implementation="scaling", **rest)
 
 
-def _default(x: Any, z: Any, states: int, seed: int) -> dict[str, Any]:
+def from_default(x: Any, z: Any, states: int, seed: int) -> dict[str, Any]:
+    """A run from hmmlearn's own start."""
     begin = time.process_time()
-    return _fitted(_model(states, random_state=seed), x, z, begin)
+    return _fitted(model_of(states, random_state=seed), x, z, begin)
 
 
-def _from_truth(x: Any, z: Any, states: int) -> dict[str, Any]:
+def from_truth(x: Any, z: Any, states: int) -> dict[str, Any]:
+    """A run from the true states."""
     start = params_from_labels(LabelInit.of(z), x)
-    return _fitted(loaded(_model(states), start), x, z, time.process_time())
+    return _fitted(loaded(model_of(states), start), x, z, time.process_time())
 
 
-def _ours(x: Any, z: Any, states: int, seed: int, name: str) -> dict[str, Any]:
-    model = _model(states)
+def fitted_from(x: Any, z: Any, model: Any, seed: int, name: str) -> dict[str, Any]:
+    """A model that one of our recipes starts, fitted: log-likelihood, EM steps in all, ARI and seconds."""
     begin = time.process_time()
     report = initkit.apply(model, f"ihmm/{name}", sequences=x, seed=seed)
     before = report.notes["clustering"].get("em_steps_run", 0)
@@ -119,7 +121,7 @@ def _fitted(model: Any, x: Any, z: Any, begin: float, before: int = 0) -> dict[s
     }
 
 
-def _spread(values: list[float]) -> dict[str, Any]:
+def spread(values: list[float]) -> dict[str, Any]:
     found = np.asarray(values, dtype=np.float64)
     return {
         "mean": round(float(found.mean()), 4),

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,21 +40,36 @@ def excerpt(*words: str, first: int, last: int) -> str:
     return "\n".join([begin, *lines, end])
 
 
-def helps() -> str:
-    """The help of the command and of each of its commands, groups walked through."""
-    found = [shown("--help")]
+def every() -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command that is no secret, with the words that call it; groups are walked through."""
 
-    def walk(group: Any, path: tuple[str, ...]) -> None:
-        if not hasattr(group, "list_commands"):
-            return
+    def walk(group: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
         for name in group.list_commands(None):
             one = group.get_command(None, name)
             if not one.hidden:
-                found.append(f"### {' '.join((*path, name))}\n\n" + shown(*path, name, "--help"))
-                walk(one, (*path, name))
+                yield (*path, name), one
+                if hasattr(one, "list_commands"):
+                    yield from walk(one, (*path, name))
 
-    walk(command(), ())
-    return "\n\n".join(found)
+    yield from walk(command(), ())
+
+
+def helps() -> str:
+    """The help of the command and of each of its commands."""
+    parts = [f"### {' '.join(path)}\n\n{shown(*path, '--help')}" for path, _ in every()]
+    return "\n\n".join([shown("--help"), *parts])
+
+
+def untold(text: str) -> list[str]:
+    """Commands and options that a page of the command line says nothing of."""
+    missing = []
+    for path, one in every():
+        name = " ".join(path)
+        part = text.partition(f"### {name}\n")[2].partition("\n### ")[0]
+        options = [option for parameter in one.params for option in parameter.opts if option.startswith("--")]
+        missing += [f"{name} {option}" for option in options if f"{option} " not in part]
+        missing += [] if part else [name]
+    return missing
 
 
 if __name__ == "__main__":

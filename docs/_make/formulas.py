@@ -21,7 +21,10 @@ def mathml(latex: str) -> str:
 
     Raises:
         math_core.LatexError: it is no LaTeX, or uses what MathML Core cannot show.
+        ValueError: it sets a distance between rows.
     """
+    if re.search(r"\\\\\s*\[", latex):
+        raise ValueError(f"MathML has no space between rows of its own, \\\\[...]: {latex}")
     return CONVERTER.convert_with_local_state(" ".join(latex.split()), displaystyle=True)
 
 
@@ -60,4 +63,4 @@ def _characters(pages: Iterable[Path]) -> Iterator[str]:
     for code in range(0x1D400, 0x1D800):
         if unicodedata.normalize("NFKC", chr(code)) in used:
             yield chr(code)
-    yield "ℎ"  # the italic h
+    yield from "ℎ√"  # the italic h, and what roots are drawn with

@@ -11,7 +11,9 @@ import matplotlib
 matplotlib.use("svg")
 
 import beam
+import clusterings
 import coordinate_networks
+import field_references
 import hidden_markov
 import hidden_words
 import hyperbolic
@@ -276,10 +278,12 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **hyperbolic.DRAWN,
     **kan_figures.DRAWN,
     **coordinate_networks.DRAWN,
+    **field_references.DRAWN,
     **inr_meta.DRAWN,
     **ssm_gated.DRAWN,
     **ssm_lti.DRAWN,
     **hidden_markov.DRAWN,
+    **clusterings.DRAWN,
     **beam.DRAWN,
     **measuring.DRAWN,
     **token_starts.DRAWN,
