@@ -30,8 +30,8 @@ class OnStream(Normal):
     def choose(self, stream: Stream) -> Stream:
         return stream
 
-    def sample_run(self, shape: Any, dtype: torch.dtype, stream: Stream, start: int, count: int) -> torch.Tensor:
-        return super().sample_run(shape, dtype, self.choose(stream), start, count)
+    def sample_run(self, shape: Any, dtype: torch.dtype, stream: Stream, *run: Any, **where: Any) -> torch.Tensor:
+        return super().sample_run(shape, dtype, self.choose(stream), *run, **where)
 
 
 class FixedSeed(OnStream):

@@ -69,6 +69,16 @@ def run_commands(path: Path) -> None:
             assert main(words) == 0, line
 
 
+def write_files(path: Path, folder: Path) -> None:
+    """Write the Python files that a page shows, where the commands look for them."""
+    import page_blocks
+
+    for block in page_blocks.blocks_of(path):
+        title = re.fullmatch(r'title="(\w+\.py)"', block.rest)
+        if title is not None:
+            (folder / title[1]).write_text(block.text, encoding="utf-8")
+
+
 @pytest.mark.parametrize("path", [p for p in PAGES if "```python" in p.read_text(encoding="utf-8")], ids=page_id)
 def test_python_blocks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -85,10 +95,15 @@ def test_python_of_a_package_s_readme_runs(path: Path, tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("path", [p for p in ALL if "```console" in p.read_text(encoding="utf-8")], ids=page_id)
 def test_commands_work(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from initkit.plugins import registry
+
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     shutil.copy(example_of(path), tmp_path / "model.py")
+    write_files(path, tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     run_commands(path)
+    registry.cache_clear()  # plugins that were given by their path
 
 
 def test_no_other_block_shows_what_nobody_checks() -> None:

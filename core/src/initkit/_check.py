@@ -12,6 +12,7 @@ import torch
 
 from initkit import _options
 from initkit._attributes import attribute_owner
+from initkit._names import without_wrappers
 from initkit._recipe import Recipe
 from initkit.draws import Blocks, Draw, Rows
 from initkit.draws.scaled import Elementwise
@@ -165,6 +166,7 @@ def _keep(recipe: Recipe, keep: Keep, slots: Slots, seen: _Seen) -> Item | None:
 
 
 def _set(recipe: Recipe, item: Set, slots: Slots, narrowing: Narrowing, seen: _Seen) -> Item | None:
+    item = replace(item, path=without_wrappers(item.path))
     where = f"recipe {recipe.id}, attribute {item.path}"
     _check_why(item.why, where)
     owner, name = attribute_owner(slots.subject, item.path, where)

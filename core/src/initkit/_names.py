@@ -40,6 +40,11 @@ def walk(model: nn.Module) -> list[tuple[str, str, nn.Module]]:
     return found
 
 
+def without_wrappers(path: str) -> str:
+    """A dotted path without the parts that wrappers add below the top."""
+    return ".".join(part for part in path.split(".") if part not in _WRAPPER_ATTRIBUTES)
+
+
 def joined(prefix: str, name: str) -> str:
     """``prefix.name``, or ``name`` at the top."""
     return f"{prefix}.{name}" if prefix else name

@@ -35,7 +35,7 @@ UNMEASURED = Statistics(None, None, None, None, "")
 def statistics(tensor: torch.Tensor) -> Statistics:
     """Measure a tensor in float64, in fixed chunks, rounded to 6 significant digits; complex by its components."""
     measure = Measure()
-    measure.add(tensor.detach().cpu().contiguous().reshape(-1))
+    measure.add(_flat(tensor))
     return measure.result()
 
 
@@ -55,10 +55,14 @@ def digest_of(tensor: torch.Tensor) -> str:
 
 def bytes_of(tensor: torch.Tensor) -> npt.NDArray[np.uint8]:
     """A tensor's bytes in order, shared with it where that can be."""
+    return _flat(tensor).view(torch.uint8).numpy()
+
+
+def _flat(tensor: torch.Tensor) -> torch.Tensor:
+    """The elements in order on the CPU, side by side."""
     values = tensor.detach().cpu().contiguous()
     # A single element counts as contiguous whatever its stride; through no dimension it gets the usual one.
-    flat = values.reshape(()).reshape(1) if values.numel() == 1 else values.reshape(-1)
-    return flat.view(torch.uint8).numpy()
+    return values.reshape(()).reshape(1) if values.numel() == 1 else values.reshape(-1)
 
 
 class Measure:

@@ -12,6 +12,7 @@ import torch
 from initkit._checkpoint import load_checkpoint, save_checkpoint
 from initkit._functional import call_with
 from initkit._guard import undisturbed
+from initkit._stats import all_finite
 from initkit._visit import Visit
 from initkit.draws.base import Draw
 from initkit.errors import CommitError
@@ -126,13 +127,13 @@ class JobContext:
             CommitError: the value holds NaN or infinity.
         """
         slot = self._commit.slots.find(name, f"job {self._job.name!r}")
+        self._meet(f"writing {slot.name}")
         shut_out = self._commit.narrowing.why_not((slot.name, *slot.aliases))
         if shut_out is not None:
             self._commit.report.reasons.setdefault(slot.name, shut_out)
             return
-        if not bool(torch.isfinite(value).all()):
+        if not all_finite(value):
             raise CommitError(f"job {self._job.name!r} writes NaN or infinite values into {slot.name}")
-        self._meet(f"writing {slot.name}")
         part = slot.spread(value)
         self._commit.journal.write(slot.snapshot, lambda: slot.write(part, self.device))
         slot.show(value)

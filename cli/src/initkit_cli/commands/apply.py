@@ -24,7 +24,8 @@ _EXAMPLES = (
     "initkit apply --plugin gnn model.py",
     "initkit apply --plugin gnn --recipe virgo --set variant=forward model.py",
     "initkit apply --dry-run --plugin ./mine.py model.py:build",
-    "initkit apply --plugin tokenizer --checkpoint old/ --data tokenizer=new.json -o new/",
+    "initkit apply --recipe tokenizer/mean --checkpoint old/ -o new/",
+    "initkit apply --recipe gnn/orthogonal --checkpoint old/ -o new/ model.py",
 )
 
 
