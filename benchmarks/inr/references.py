@@ -1,7 +1,7 @@
 """FINER and WIRE as their authors start them, beside torch's own weights and other widths of the first bias.
 
-camera, 128 x 128 gray in [-1, 1]; four layers of FINER or three of WIRE, 64 wide, and a read-out; Adam, 400 steps of 2048
-random pixels.
+camera, 128 x 128 gray in [-1, 1]; four layers of FINER or three of WIRE, 64 wide, and a read-out; Adam, 400 steps of
+2048 random pixels.
 """
 
 from __future__ import annotations
