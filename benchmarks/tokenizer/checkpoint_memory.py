@@ -1,11 +1,11 @@
 """Memory and time of giving a model folder of about 1 GB a larger vocabulary, beside loading, resizing and saving it.
 
 A Llama in bfloat16 with 65,792 tokens of 2,048 numbers, input and head apart, and four layers, in shards of 256 MB;
-16,384 tokens are added. Both tokenizers are byte-level BPE: all pairs of bytes, and pairs of pairs. ``in blocks`` is
-``expand_checkpoint``; ``loaded`` is the same recipe on the loaded model; the last is transformers'
-``resize_token_embeddings``, without the slow sampling of its default, between ``from_pretrained`` and
+16,384 tokens are added. Both tokenizers are byte-level BPE: all pairs of bytes, and pairs of pairs. ``in blocks`` and
+``a table at a time`` are ``expand_checkpoint``; ``loaded`` is the same recipe on the loaded model; the last is
+transformers' ``resize_token_embeddings``, without the slow sampling of its default, between ``from_pretrained`` and
 ``save_pretrained``. Each runs in a process of its own on one thread; memory is the peak beyond what imports take, as
-Linux says it. Seconds are medians over rounds, taken in turn; those of folders in blocks include ``fsync``.
+Linux says it. Seconds are medians over rounds, taken in turn; those of folders include ``fsync``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ ROUNDS, SEED = 3, 0
 WIDTH, LAYERS, ADDED = 2048, 4, 16_384
 WAYS = {
     "tokenizer/subword, in blocks": ("blocks", "subword"),
+    "tokenizer/auto, a table at a time": ("blocks", "auto"),
     "tokenizer/subword, loaded": ("loaded", "subword"),
     "transformers, mean_resizing=False": ("resized", "normal"),
 }

@@ -51,7 +51,6 @@ USAGE = [
     ((*APPLY, "--data", "signal=data.json", "model.py"), "fake/small does not ask for it; it takes no data"),
     ((*APPLY, "-o", "x.pt", "model.py"), "must end in .safetensors: x.safetensors"),
     ((*APPLY, "-o", ".", "model.py"), "is a folder; name a file in it: model.safetensors"),
-    ((*APPLY, "-o", "new/", "model.py"), "is a folder; name a file in it: new/model.safetensors"),
     (("show", "fake/smal"), "did you mean 'small'?"),
     (("show", "ssm/s4d"), "install it with: pip install initkit-ssm"),
     (("cite", "smal"), "there is no recipe 'smal'; did you mean"),

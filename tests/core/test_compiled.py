@@ -35,15 +35,17 @@ def test_bits_are_equal_for_any_number(numbers: list[float]) -> None:
     assert np.array_equal(one, two)
 
 
-def test_a_large_fill_takes_the_compiled_way_and_a_small_one_does_not_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_draws_much_takes_the_compiled_way(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Stream(3, "w")
-    wanted = stream.normals(0, 50_000)
     _compiled._kernel.cache_clear()
+    monkeypatch.setattr(_compiled, "_asked", [0])
+    wanted = stream.normals(0, 50_000)
     assert _compiled.quantile_for(50_000) is quantile_into
-    monkeypatch.setattr(_compiled, "WORTH_COMPILING", 50_000)
+    monkeypatch.setattr(_compiled, "WORTH_COMPILING", 150_000)
     assert _compiled.quantile_for(50_000) is _compiled.quantile_compiled
     for threads in (1, 2):
         out = np.empty(50_000)
         fill(out, stream, threads=threads)
         assert np.array_equal(out, wanted)
+    assert _compiled.quantile_for(1) is _compiled.quantile_compiled
     _compiled._kernel.cache_clear()

@@ -96,3 +96,11 @@ def test_files_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     save_file({"x": torch.ones(1)}, tmp_path / "good.safetensors")
     with pytest.raises(FileError, match=f"cannot compare .*{name}"):
         initkit.diff(tmp_path / name, tmp_path / "good.safetensors")
+
+
+def test_folders_of_shards(tmp_path: Path) -> None:
+    save_file({"x": torch.ones(3), "y": torch.zeros(2)}, tmp_path / "one.safetensors")
+    model = torch.nn.ParameterDict({"x": torch.ones(3), "y": torch.ones(2)})
+    initkit.save(model, tmp_path / "two", max_shard_size=12)
+    found = initkit.diff(tmp_path / "one.safetensors", tmp_path / "two")
+    assert {one.name: one.change for one in found.tensors} == {"x": "same", "y": "moved"}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from initkit.errors import RankError
 from initkit_cli.channel import Channel
 from initkit_cli.failures import BUG, DONE, INTERRUPTED, failure_of
+from initkit_cli.torchrun import is_first
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -19,7 +21,7 @@ def main(args: Sequence[str] | None = None) -> int:
         0 done, 1 the work failed with a clear message, 2 wrong usage, 130 interrupted.
     """
     words = list(sys.argv[1:] if args is None else args)
-    channel = Channel(words)
+    channel = Channel(words, quiet=not is_first())
     try:
         code = _run(words, channel)
         sys.stdout.flush()
@@ -35,6 +37,8 @@ def main(args: Sequence[str] | None = None) -> int:
             # A bug of ours or of a plugin: it must show whole.
             channel.tell(BUG)
             raise
+        if isinstance(error, RankError) and not error.told:
+            channel.quiet = False  # the process that talks may be the one that is missing
         channel.tell(failure)
         return failure.code
     return code

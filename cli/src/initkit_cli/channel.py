@@ -24,22 +24,26 @@ class Channel:
 
     Args:
         words: the command line, without the command's name.
+        quiet: whether another process does the talking: nothing is said, and stdout leads nowhere.
     """
 
-    def __init__(self, words: Sequence[str]) -> None:
-        self.words = tuple(words)
+    def __init__(self, words: Sequence[str], *, quiet: bool = False) -> None:
+        self.words, self.quiet = tuple(words), quiet
         self.as_json = "--json" in words and not {"--help", "-h"} & set(words)
         for stream in (sys.stdout, sys.stderr):
             # Names and formulas hold symbols that an old terminal's encoding may lack.
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
         self._real: int | None = None
-        if self.as_json:
+        if quiet:
+            self.silence()
+        elif self.as_json:
             self._turn_stdout()
 
     def say(self, text: str) -> None:
         """Talk to the user, on stderr."""
-        print(text, file=sys.stderr, flush=True)
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
 
     def json(self, text: str) -> None:
         """Write the one JSON object on stdout."""
@@ -66,7 +70,7 @@ class Channel:
                 self.json_of({"error": failure.to_dict()})
 
     def silence(self) -> None:
-        """Nobody reads stdout any more; keep Python from complaining of it at exit."""
+        """Nobody reads stdout, or no more; keep Python from complaining of it at exit."""
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

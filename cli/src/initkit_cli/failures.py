@@ -14,6 +14,8 @@ DONE = 0
 class UsageError(Exception):
     """Wrong usage: the mistake stands in the command line itself."""
 
+    is_message = True  # it says all there is to say, to other processes too
+
 
 class UserCodeError(Exception):
     """An error raised inside the user's own file.
@@ -23,6 +25,8 @@ class UserCodeError(Exception):
         frames: lines that show the user's own frames, outermost first.
         hint: what to do next, if known.
     """
+
+    is_message = True
 
     def __init__(self, headline: str, frames: tuple[str, ...] = (), hint: str = "") -> None:
         super().__init__(headline)

@@ -89,8 +89,19 @@ def check_given(data: Mapping[str, str], asked: Mapping[str, Any], recipes: Sequ
             raise UsageError(f"--data {name}: {listed(recipes)} does not ask for it{did_you_mean(name, asked)}; {asks}")
 
 
-def resolve(asked: Mapping[str, tuple[Need, str]], data: Mapping[str, str], names: Names) -> dict[str, Any]:
+def resolve(
+    asked: Mapping[str, tuple[Need, str]],
+    data: Mapping[str, str],
+    names: Names,
+    at_hand: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return each need's value; optional ones that nobody gives are left out.
+
+    Args:
+        asked: what is needed, and by whom.
+        data: of ``--data``.
+        names: of the user's file.
+        at_hand: values, or paths, that are taken where neither says anything.
 
     Raises:
         NeedError: one that is required is missing; says which name to define.
@@ -99,13 +110,15 @@ def resolve(asked: Mapping[str, tuple[Need, str]], data: Mapping[str, str], name
     found: dict[str, Any] = {}
     for name, (need, recipe) in asked.items():
         value = _from_data(need, data[name]) if name in data else _from_names(need, names)
+        if value is None:
+            value = _own(need, (at_hand or {}).get(name))
         if value is not None:
             found[name] = value
         elif not need.optional:
             about = f" ({need.help})" if need.help else ""
+            define = f"define the name {name!r} in {names.place} (a value, a function that returns it, or a path), or "
             raise NeedError(
-                f"recipe {recipe} needs {name!r}{about}: define the name {name!r} in {names.place} "
-                f"(a value, a function that returns it, or a path), or give --data {name}=FILE"
+                f"recipe {recipe} needs {name!r}{about}: {define if names.place else ''}give --data {name}=FILE"
             )
     return found
 
@@ -120,6 +133,10 @@ def _from_data(need: Need, source: str) -> Any:
         near = did_you_mean(name, names.public())
         raise UsageError(f"--data {need.name}: {in_a_file[1]} has no name {name!r}{near}")
     return _value(need, names, name)
+
+
+def _own(need: Need, value: Any) -> Any:
+    return _loaded(need, value, "the checkpoint") if isinstance(value, Path) else value
 
 
 def _from_names(need: Need, names: Names) -> Any:

@@ -6,16 +6,20 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from initkit_cli import tables
+from initkit_cli import rewriting, tables
 from initkit_cli.channel import Channel
-from initkit_cli.failures import Interrupted
+from initkit_cli.failures import Interrupted, UsageError
 from initkit_cli.looks import Looks, askers
 from initkit_cli.output import Outputs
 from initkit_cli.page import check_tools
 from initkit_cli.progress import bars
 from initkit_cli.subject import Request, Words, Work
+from initkit_cli.torchrun import joined
+
+if TYPE_CHECKING:
+    from initkit.ranks.group import Ranks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +30,9 @@ class ApplyRequest(Request):
     exclude: Sequence[str] = ()
     dry_run: bool = False
     output: str | None = None
+    checkpoint: str | None = None
     page: str | None = None
+    max_shard_size: str = "5GB"
     force: bool = False
 
 
@@ -36,32 +42,56 @@ def run(request: ApplyRequest, channel: Channel) -> None:
     Raises:
         UsageError, InitError, UserCodeError, Interrupted: nothing was written.
     """
-    words = Words(request, channel, also=askers() if request.page is not None else ())
-    outputs = Outputs.of(request.output, words.target.stem, request.page)
-    if not request.dry_run:
-        outputs.check(force=request.force)
-        if outputs.page is not None:
-            check_tools("--report")
-    words.check_device()
+    if request.checkpoint is not None:
+        rewriting.run(request, channel)
+        return
+    with joined(request.device) as ranks:
+        _run(request, channel, ranks)
+
+
+def _run(request: ApplyRequest, channel: Channel, ranks: Ranks) -> None:
+    from initkit.ranks.agreement import facts_of_report
+    from initkit.ranks.find import is_spread
+
+    first = ranks.index == 0
+    with ranks.together("the command line"):
+        words = Words(request, channel, also=askers() if request.page is not None else ())
+        outputs = Outputs.of(request.output, words.target.stem, request.page)
+        if first and not request.dry_run:
+            outputs.check(force=request.force)
+            if outputs.page is not None:
+                check_tools("--report")
+        words.check_device()
     if request.dry_run:
-        work = Work(words, wishes=False)
-        with work.users_frames():
-            plan = _plan(work, request)
-        channel.json(plan.to_json()) if request.as_json else tables.show_plan(plan.to_dict())
+        with ranks.together("plan"):
+            work = Work(words, wishes=False)
+            with work.users_frames():
+                plan = _plan(work, request)
+        if first:
+            channel.json(plan.to_json()) if request.as_json else tables.show_plan(plan.to_dict())
         return
     with _kept_or_undone(outputs):
-        outputs.prepare()
-        work = Work(words, wishes=False)
-        save = _saver(work, outputs)
-        looks = Looks(work) if outputs.page is not None else None
-        with bars() as progress:
+        with ranks.together("the model"):
+            if first:
+                outputs.prepare()
+            work = Work(words, wishes=False)
+            save = _saver(work, outputs, request)
+        looks = Looks(work) if first and outputs.page is not None else None
+        with ranks.together("apply"), bars() if first else contextlib.nullcontext() as progress:
             if looks is not None:
                 looks.look(progress)
             with work.users_frames():
                 report = _apply(work, request, progress)
             if looks is not None:
                 looks.look(progress)
-        _write(work.model, report, outputs, looks, save, force=request.force)
+        ranks.meet("report", facts_of_report(report))
+        with ranks.together("writing"):
+            if first:
+                _write(work.model, report, outputs, looks, save, force=request.force)
+            elif is_spread(work.model):
+                save(outputs.model, report)  # hands its parts to the first
+        if not first:
+            return
         if request.as_json:
             channel.json(report.to_json())
         else:
@@ -107,20 +137,30 @@ def _kept_or_undone(outputs: Outputs) -> Iterator[None]:
         outputs.discard()
 
 
-def _saver(work: Work, outputs: Outputs) -> Callable[[Path], None] | None:
-    """What writes the subject as a folder, where that is asked for.
+Save = Callable[[Path, Any], None]
+
+
+def _saver(work: Work, outputs: Outputs, request: ApplyRequest) -> Save:
+    """What writes the subject: its tensors as one file, or a folder.
 
     Raises:
-        UsageError: no plugin knows how.
+        UsageError: the subject cannot be written so.
     """
     import initkit
+    from initkit.ranks.find import is_spread
 
+    model = work.model
+    if is_spread(model) and outputs.page is not None:
+        raise UsageError("--report shows a whole model, and this one is spread over processes: leave it out")
     if not outputs.folder:
-        return None
-    save = initkit.folder_writer(work.model, work.needs)
-    if save is None:
+        return lambda path, report: initkit.save(model, path, report=report)
+    own = None if is_spread(model) else initkit.folder_writer(model, work.needs)
+    if own is not None:
+        return lambda path, report: own(path)
+    if not hasattr(model, "named_modules"):
         raise outputs.no_folder(work.words.target.stem)
-    return save
+    size = request.max_shard_size
+    return lambda path, report: initkit.save(model, path, report=report, max_shard_size=size)
 
 
 def _write(
@@ -128,14 +168,14 @@ def _write(
     report: Any,
     outputs: Outputs,
     looks: Looks | None,
-    save: Callable[[Path], None] | None,
+    save: Save,
     *,
     force: bool,
 ) -> None:
     import initkit
 
     writers: list[Callable[[Path], None]] = [
-        save if save is not None else lambda path: initkit.save(model, path, report=report),
+        lambda path: save(path, report),
         lambda path: initkit.write_report(report, path),
     ]
     if looks is not None:

@@ -80,14 +80,14 @@ class Words:
             said = selection.mentions(channel.words, request.plugins, request.recipes)
             choices = selection.choose(registry(), said)
         self.choices = choices
-        self.target: Target = parse_target(request.target)
+        self.target: Target = parse_target(request.target) if request.target else Target("", "", None)
         self.settings = [options.parse_setting(text) for text in request.settings]
         self.model_arguments = _arguments(request.set_model)
         self.data = needs.given(request.data)
         candidates = [card for choice in self.choices for card in cards_of(choice)]
         self.possible_needs = needs.wanted([*candidates, *also])
         needs.check_given(self.data, self.possible_needs, [one.id for one in (*candidates, *also)])
-        if request.weights is not None and not Path(request.weights).is_file():
+        if request.weights is not None and not Path(request.weights).exists():
             folder = Path(request.weights).parent
             near = did_you_mean(Path(request.weights).name, os.listdir(folder)) if folder.is_dir() else ""
             raise UsageError(f"--weights: there is no file {request.weights}{near}")
@@ -124,17 +124,27 @@ class Work:
             cards = [cards_of(choice)[0] for choice in words.choices]
             self.recipes = _made(cards, words)
         seed_everything(request.seed)
-        self.names: Names = execute(words.target)
-        self.model = find_model(self.names, words.target.builder, words.model_arguments, words.possible_needs)
+        self.names: Names = execute(words.target) if request.target else Names.none()
+        self.model = self._model(self.names)
         if not certain:
             with self.users_frames():
                 cards = [self._card(choice) for choice in words.choices]
             self.recipes = _made(cards, words)
         asked = needs.wanted([*cards, *words.also])
         needs.check_given(words.data, asked, [one.id for one in (*cards, *words.also)])
-        self.needs = needs.resolve(asked if wishes else needs.wanted(cards), words.data, self.names)
+        looked_for = asked if wishes else needs.wanted(cards)
+        self.needs = needs.resolve(looked_for, words.data, self.names, self._at_hand())
         if request.weights is not None:
             initkit.load(self.model, request.weights)
+
+    def _model(self, names: Names) -> Any:
+        """The model of the user's file."""
+        words = self.words
+        return find_model(names, words.target.builder, words.model_arguments, words.possible_needs)
+
+    def _at_hand(self) -> dict[str, Any]:
+        """Data, or paths of them, that are there without anybody giving them."""
+        return {}
 
     def wished(self) -> dict[str, Any]:
         """The data of recipes and of those beside them.

@@ -78,6 +78,11 @@ class Names:
     module: ModuleType
     folder: Path
 
+    @classmethod
+    def none(cls) -> Names:
+        """No names, where no file is given."""
+        return cls("", ModuleType("initkit_no_model"), Path.cwd())
+
     @property
     def files(self) -> tuple[str, ...]:
         """The file that was executed."""

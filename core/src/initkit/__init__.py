@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from initkit._plan import Plan
     from initkit._recipe import Recipe, recipe
     from initkit._recommend import recommend
+    from initkit._rewrite import plan_rewrite, rewrite
     from initkit._save import save, write_report
     from initkit._start import Start, start
     from initkit.cards import Card, Need
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         PlanError,
         PluginError,
         ProbeError,
+        RankError,
     )
     from initkit.hookspec import hookimpl
     from initkit.inspection import Inspection, UnhealthyError
@@ -61,8 +63,13 @@ if TYPE_CHECKING:
     from initkit.plugins import recipes
     from initkit.probes import Plot, Probe, Table, Verdict
     from initkit.probing.scene import NotMeasured, Scene
+    from initkit.ranks.agreement import agree
+    from initkit.ranks.find import kind_name
+    from initkit.ranks.structure import structural_copy
     from initkit.recommendation import Recommendation
     from initkit.report import Entry, Report
+    from initkit.rewriting.checkpoint import StoredModel
+    from initkit.rewriting.folder import CheckpointFolder
     from initkit.slots import Slot
     from initkit.streams import Stream
 
@@ -78,6 +85,7 @@ _HOMES = {
     "initkit._plan": ("Plan",),
     "initkit._recipe": ("Recipe", "recipe"),
     "initkit._recommend": ("recommend",),
+    "initkit._rewrite": ("plan_rewrite", "rewrite"),
     "initkit._save": ("save", "write_report"),
     "initkit._start": ("Start", "start"),
     "initkit.cards": ("Card", "Need"),
@@ -104,6 +112,7 @@ _HOMES = {
         "PlanError",
         "PluginError",
         "ProbeError",
+        "RankError",
     ),
     "initkit.hookspec": ("hookimpl",),
     "initkit.inspection": ("Inspection", "UnhealthyError"),
@@ -114,29 +123,40 @@ _HOMES = {
     "initkit.probes": ("Plot", "Probe", "Table", "Verdict"),
     "initkit.probing.scene": ("NotMeasured", "Scene"),
     "initkit.recommendation": ("Recommendation",),
+    "initkit.ranks.agreement": ("agree",),
+    "initkit.ranks.find": ("kind_name",),
+    "initkit.ranks.structure": ("structural_copy",),
     "initkit.report": ("Entry", "Report"),
+    "initkit.rewriting.checkpoint": ("StoredModel",),
+    "initkit.rewriting.folder": ("CheckpointFolder",),
     "initkit.slots": ("Slot",),
     "initkit.streams": ("Stream",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022
+    "agree",
     "apply",
     "compare",
     "diff",
     "folder_writer",
     "inspect",
+    "kind_name",
     "load",
     "plan",
+    "plan_rewrite",
     "recipe",
     "recipes",
     "recommend",
+    "rewrite",
     "save",
     "start",
+    "structural_copy",
     "write_page",
     "write_report",
     "Blocks",
     "Card",
+    "CheckpointFolder",
     "CommitError",
     "Comparison",
     "Constant",
@@ -166,6 +186,7 @@ __all__ = [  # noqa: RUF022
     "PluginError",
     "Probe",
     "ProbeError",
+    "RankError",
     "Recipe",
     "Recommendation",
     "Report",
@@ -174,6 +195,7 @@ __all__ = [  # noqa: RUF022
     "Set",
     "Slot",
     "Start",
+    "StoredModel",
     "Stream",
     "Table",
     "TruncatedNormal",

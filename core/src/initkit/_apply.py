@@ -18,6 +18,10 @@ from initkit._recipe import Recipe, needs_of, recipe
 from initkit.errors import CommitError, InitError, NeedError, OptionError, PlanError, did_you_mean, listed
 from initkit.jobs import Progress
 from initkit.plugins import registry
+from initkit.ranks.agreement import facts_of_plan, facts_of_report
+from initkit.ranks.find import kind_name, ranks_of, refuse_flattened, reshard
+from initkit.ranks.group import Ranks
+from initkit.ranks.run import in_words, join
 from initkit.report import Report, described
 from initkit.slots import Slots, slots_of
 
@@ -45,7 +49,7 @@ def plan(
         InitError: an unknown recipe or keyword, data that is missing, or a plan that does not fit the model.
     """
     run = _Run(model, recipes, only, exclude, needs)
-    return Plan([run.section(one) for one in run.recipes], run.slots, type(run.model).__name__)
+    return Plan([run.section(one) for one in run.recipes], run.slots, kind_name(run.model))
 
 
 def apply(
@@ -114,15 +118,22 @@ def _applied(
     progress: Progress | None = None,
     **needs: Any,
 ) -> Report:
-    _check_seed(seed)
-    run = _Run(model, recipes, only, exclude, needs)
-    where = _device(device, run.slots)
-    sections = _planned_ahead(run)
-    _check_meta(run, sections)
-    report = Report(type(run.model).__name__, seed, [described(one) for one in run.recipes])
-    commit = Commit(run.slots, report, journal, where, progress)
-    _write_all(run, sections, commit)
-    commit.finish()
+    ranks = ranks_of(model)
+    with ranks.together("plan"):
+        check_seed(seed)
+        run = _Run(model, recipes, only, exclude, needs)
+        where = device_of(device, run.slots)
+        sections = _planned_ahead(run)
+        _check_meta(run, sections)
+        report = Report(kind_name(run.model), seed, [described(one) for one in run.recipes])
+        planned = facts_of_plan(report, sections)
+    ranks.meet("plan", planned)
+    run.join(ranks)
+    commit = Commit(run.slots, report, journal, where, progress, ranks)
+    with ranks.together("commit"):
+        _write_all(run, sections, commit)
+        commit.finish()
+    ranks.meet("report", facts_of_report(report))
     return report
 
 
@@ -152,7 +163,7 @@ def _write_all(run: _Run, sections: list[Section | None], commit: Commit) -> Non
         commit.write(section)
         if section.changes_structure():
             changed = True
-            commit.slots = run.slots = slots_of(run.model)
+            commit.slots = run.renewed()
 
 
 class _Run:
@@ -162,12 +173,26 @@ class _Run:
         self, model: Any, recipes: Recipes, only: Sequence[str], exclude: Sequence[str], needs: dict[str, Any]
     ) -> None:
         self.recipes = made_recipes(recipes)
-        _check_needs(self.recipes, needs)
+        check_needs(self.recipes, needs)
+        refuse_flattened(model)
         self.model = unwrapped(model)
+        reshard(self.model)
         self.slots: Slots = slots_of(self.model)
-        self._narrowing = Narrowing(_globs(only, "only"), _globs(exclude, "exclude"))
+        self._ranks = Ranks()
+        self._narrowing = Narrowing(globs_of(only, "only"), globs_of(exclude, "exclude"))
         self._narrowing.check(self.slots)
         self._needs = needs
+
+    def join(self, ranks: Ranks) -> None:
+        """Open the roads between the processes that hold the model's tensors."""
+        self._ranks = ranks
+        join(ranks, self.slots)
+
+    def renewed(self) -> Slots:
+        """The slots of the model as it is now."""
+        self.slots = slots_of(self.model)
+        join(self._ranks, self.slots)
+        return self.slots
 
     def section(self, one: Recipe) -> Section:
         """Plan one recipe on the model as it is now, and check its items."""
@@ -175,7 +200,7 @@ class _Run:
         wanted = needs_of(one)
         given = {name: self._needs[name] for name in wanted.all if name in self._needs}
         with random_state(), torch.no_grad():
-            items = list(one.plan(self.model, **given))
+            items = in_words(f"recipe {one.id}", lambda: list(one.plan(self.model, **given)))
         return Section(one, checked_items(one, items, self.slots, self._narrowing))
 
 
@@ -221,7 +246,12 @@ def made_recipes(recipes: Recipes) -> list[Recipe]:
     return made
 
 
-def _check_needs(recipes: list[Recipe], needs: dict[str, Any]) -> None:
+def check_needs(recipes: list[Recipe], needs: dict[str, Any]) -> None:
+    """Refuse data that no recipe asks for, and the lack of data that one must have.
+
+    Raises:
+        NeedError: says which.
+    """
     known = {name for one in recipes for name in needs_of(one).all}
     for name in needs:
         if name not in known:
@@ -244,23 +274,42 @@ def _need_help(one: Recipe, name: str) -> str:
     return f" ({words})" if words else ""
 
 
-def _check_seed(seed: object) -> None:
+def check_seed(seed: object) -> None:
+    """Refuse what is no seed.
+
+    Raises:
+        OptionError: it is none.
+    """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
         raise OptionError(f"seed {seed!r}: a seed is an int from 0 to 2**64 - 1")
 
 
-def _globs(globs: Sequence[str], word: str) -> tuple[str, ...]:
+def globs_of(globs: Sequence[str], word: str) -> tuple[str, ...]:
+    """Globs over tensor names; a text alone is one.
+
+    Raises:
+        OptionError: something is no text.
+    """
     found = (globs,) if isinstance(globs, str) else tuple(globs)
     if not all(isinstance(glob, str) for glob in found):
         raise OptionError(f"{word}={globs!r}: give globs over tensor names, such as 'conv*.weight'")
     return found
 
 
-def _device(device: str | torch.device | None, slots: Slots) -> torch.device:
+def device_of(device: str | torch.device | None, slots: Slots) -> torch.device:
+    """The device that heavy work runs on.
+
+    Args:
+        device: that is asked for; ``"auto"`` is CUDA when there is one, None the model's own.
+        slots: of the model.
+
+    Raises:
+        OptionError: it cannot be used.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device is None:
-        own = next((slot.device for slot in slots.values() if not slot.is_meta()), None)
+        own = next((slot.home for slot in slots.values() if slot.home is not None), None)
         return own if own is not None else torch.device("cpu")
     try:
         found = torch.device(device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from initkit._journal import Journal, Undo
 from initkit._names import unwrapped
 from initkit.errors import PlanError, did_you_mean
 
@@ -24,3 +25,17 @@ def attribute_owner(subject: Any, path: str, where: str) -> tuple[Any, str]:
         if i < len(above):
             owner = unwrapped(getattr(owner, part))
     return owner, name
+
+
+def set_attribute(journal: Journal, owner: Any, name: str, value: Any) -> None:
+    """Set an attribute through the journal."""
+
+    def snapshot() -> Undo:
+        # An attribute may live in the class: then undoing means to remove the instance's own.
+        own = vars(owner) if hasattr(owner, "__dict__") else {}
+        if name not in own and not isinstance(getattr(type(owner), name, None), property):
+            return lambda: delattr(owner, name)
+        before = getattr(owner, name)
+        return lambda: setattr(owner, name, before)
+
+    journal.write(snapshot, lambda: setattr(owner, name, value))

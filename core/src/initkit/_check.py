@@ -17,7 +17,8 @@ from initkit.draws import Blocks, Draw, Rows
 from initkit.draws.scaled import Elementwise
 from initkit.errors import PlanError, did_you_mean, listed
 from initkit.items import Fill, Item, Job, Keep, Output, Set
-from initkit.slots import ParametrizedSlot, Slot, Slots
+from initkit.ranks.find import kind_name
+from initkit.slots import Slot, Slots
 
 _OUTPUT_NAME = re.compile(r"[A-Za-z_][\w.\-]*")
 
@@ -81,7 +82,7 @@ def checked_items(recipe: Recipe, items: Iterable[Any], slots: Slots, narrowing:
         if checked is not None:
             found.append(checked)
     if seen.used == 0:
-        raise PlanError(f"recipe {recipe.id} found nothing to initialise in {type(slots.subject).__name__}")
+        raise PlanError(f"recipe {recipe.id} found nothing to initialise in {kind_name(slots.subject)}")
     return tuple(found)
 
 
@@ -114,6 +115,9 @@ def _fill(recipe: Recipe, fill: Fill, slots: Slots, narrowing: Narrowing, seen: 
     _check_why(fill.why, where)
     if slot.lazy:
         raise PlanError(f"recipe {recipe.id}, {slot.name}: {slot.lazy}")
+    shut = narrowing.why_not((slot.name, *slot.aliases))
+    if slot.refused and not shut:
+        raise PlanError(f"{where}: {slot.refused}")
     before = seen.fills.get(slot.name)
     if before is not None:
         if slot.aliases and before.draw == fill.draw and _shape(before.resize) == _shape(fill.resize):
@@ -124,8 +128,8 @@ def _fill(recipe: Recipe, fill: Fill, slots: Slots, narrowing: Narrowing, seen: 
     if slot.name in seen.keeps:
         raise PlanError(f"{where}: both kept and filled")
     shape = _shape(fill.resize) or tuple(slot.shape)
-    if fill.resize is not None and isinstance(slot, ParametrizedSlot):
-        raise PlanError(f"{where}: it is parametrised and cannot change its shape")
+    if fill.resize is not None and slot.fixed:
+        raise PlanError(f"{where}: {slot.fixed} and cannot change its shape")
     _check_jobs(fill.draw, seen, where)
     problem = fill.draw.problem(shape, slot.dtype) or _current_problem(fill.draw, slot, shape)
     if problem:
@@ -134,7 +138,6 @@ def _fill(recipe: Recipe, fill: Fill, slots: Slots, narrowing: Narrowing, seen: 
     for original in slot.originals:
         if original in seen.fills:
             raise PlanError(f"{where}: filled both itself and through {original}")
-    shut = narrowing.why_not((slot.name, *slot.aliases))
     return Keep(slot.name, shut) if shut else made
 
 

@@ -6,59 +6,54 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from initkit._save import METADATA_KEY
 from initkit.difference import Difference, Moved
 from initkit.errors import FileError
+from initkit.shards.reading import StoredTensors
 
 _BLOCK = 1 << 22  # numbers that are compared at once
 
 
 def diff(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> Difference:
-    """Compare two safetensors files tensor by tensor; no more than one pair of tensors is held.
+    """Compare two safetensors files, or folders of shards, tensor by tensor; no more than one pair of them is held.
 
     Tied names that a file stores once are compared under each name.
 
     Args:
-        first: path of a file.
+        first: path of a file or folder.
         second: path of another.
 
     Raises:
         FileError: one is missing or broken.
     """
-    with ExitStack() as stack:
-        one, two = (_opened(stack, path) for path in (first, second))
-        names = list(dict.fromkeys([*one.names, *two.names]))
-        moved = [_compared(name, one, two) for name in names]
-        return Difference(os.fspath(first), os.fspath(second), one.provenance, two.provenance, moved)
+    one, two = _opened(first), _opened(second)
+    names = list(dict.fromkeys([*one.names, *two.names]))
+    moved = [_compared(name, one, two) for name in names]
+    return Difference(os.fspath(first), os.fspath(second), one.provenance, two.provenance, moved)
 
 
 class _File:
-    def __init__(self, file: Any, path: str) -> None:
-        self._file, self.path = file, path
-        self.provenance: dict[str, Any] = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+    def __init__(self, stored: StoredTensors) -> None:
+        self._stored = stored
+        self.provenance: dict[str, Any] = json.loads(stored.metadata(METADATA_KEY) or "{}")
         self._alias = dict(self.provenance.get("aliases", {}))
-        self.names = sorted([*file.keys(), *self._alias])
+        self.names = sorted([*stored, *self._alias])
 
     def tensor(self, name: str) -> Tensor | None:
-        if name not in self.names:
-            return None
-        found: Tensor = self._file.get_tensor(self._alias.get(name, name))
-        return found
+        return self._stored.read(self._alias.get(name, name)) if name in self.names else None
 
 
-def _opened(stack: ExitStack, path: str | os.PathLike[str]) -> _File:
-    if not os.path.isfile(path):
-        raise FileError(f"cannot compare {path}: there is no such file")
+def _opened(path: str | os.PathLike[str]) -> _File:
     try:
-        return _File(stack.enter_context(safe_open(path, framework="pt")), os.fspath(path))
-    except (SafetensorError, OSError, ValueError) as error:
+        return _File(StoredTensors.of(path))
+    except FileError as error:
+        raise FileError(f"cannot compare {path}: {str(error).removeprefix(f'{path}: ')}") from None
+    except ValueError as error:
         raise FileError(f"cannot compare {path}: it is no sound safetensors file ({error})") from None
 
 

@@ -3,6 +3,9 @@
 The libraries' ``log`` and ``exp`` differ in the last bits between processors and versions. Here each value is made
 of float64 additions, subtractions, multiplications and divisions, one at a time, which IEEE 754 rounds exactly, and
 of integer work on the exponent; numpy runs each as a loop of its own, so that none can be fused with its neighbour.
+The same holds for torch's operations outside ``torch.compile``, on every device that has float64: each function takes
+numpy arrays and torch tensors, and what is written here once has the same bits in both. A tensor is never divided by
+a number that is no power of two, since CUDA multiplies by its reciprocal.
 
 Errors, measured against mpmath: ``log`` below 1 ulp, ``exp`` below 1 ulp, ``normal_cdf`` below 1e-15 of its value
 (where that is a normal number).
@@ -10,13 +13,19 @@ Errors, measured against mpmath: ``log`` below 1 ulp, ``exp`` below 1 ulp, ``nor
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Sequence
-from typing import overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
+if TYPE_CHECKING:
+    import torch
+
 Array = npt.NDArray[np.float64]
+Vector: TypeAlias = Any  # float64 numbers: an array, or a torch tensor
 
 # ln 2 in two parts: the first has 42 significant bits, so that its products with an exponent (11 bits) are exact.
 LN2_HIGH = float.fromhex("0x1.62e42fefa38p-1")
@@ -68,9 +77,28 @@ _FAR_BOTTOM = (
 )  # fmt: skip
 
 
-def horner(x: Array, coefficients: Sequence[float], out: Array | None = None) -> Array:
+def namespace(x: Any) -> Any:
+    """The library of an array: torch for its tensors, else numpy."""
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and isinstance(x, torch.Tensor) else np
+
+
+def square_root(x: Vector) -> Vector:
+    """Square root in place, rounded exactly.
+
+    Torch's own on a CPU may be that of MKL, which is off by an ulp for one number in a hundred; CUDA's is exact.
+    """
+    if namespace(x) is np or x.device.type == "cpu":
+        flat = x if isinstance(x, np.ndarray) else x.numpy()
+        np.sqrt(flat, out=flat)
+    else:
+        x.sqrt_()
+    return x
+
+
+def horner(x: Vector, coefficients: Sequence[float], out: Vector | None = None) -> Vector:
     """Value of a polynomial by Horner's rule, highest power first; each step a product, then a sum."""
-    out = np.multiply(x, coefficients[0], out=out)
+    out = namespace(x).multiply(x, coefficients[0], out=out)
     out += coefficients[1]
     for coefficient in coefficients[2:]:
         out *= x
@@ -78,22 +106,24 @@ def horner(x: Array, coefficients: Sequence[float], out: Array | None = None) ->
     return out
 
 
-def log_normal_numbers(x: Array) -> Array:
+def log_normal_numbers(x: Vector) -> Vector:
     """Natural logarithm of positive, finite numbers that are not subnormal; other inputs give nonsense."""
     # x = 2**k · m with sqrt(1/2) <= m < sqrt(2), f = m - 1 (exact), s = f/(2 + f), log m = log((1 + s)/(1 - s)).
-    bits = x.view(np.int64)
+    xp = namespace(x)
+    bits = x.view(xp.int64)
     exponent = (bits - SQRT_HALF_BITS) >> 52
-    k = exponent.astype(np.float64)
+    k = xp.empty_like(x)
+    k[...] = exponent
     exponent <<= 52
-    f = (bits - exponent).view(np.float64)
+    f = (bits - exponent).view(xp.float64)
     f -= 1.0
     s = f + 2.0
-    np.divide(f, s, out=s)
+    xp.divide(f, s, out=s)
     z = s * s
     rest = horner(z, ATANH)
     rest *= z
     # 2 s = f - s f = f - h + s h with h = f²/2, which keeps the leading term f exact.
-    h = np.multiply(f, f, out=z)
+    h = xp.multiply(f, f, out=z)
     h *= 0.5
     rest += h
     rest *= s
@@ -105,24 +135,26 @@ def log_normal_numbers(x: Array) -> Array:
     return k
 
 
-def _log(x: Array) -> Array:
-    normal = (x >= _LEAST_NORMAL) & (x < np.inf)
+def _log(x: Vector) -> Vector:
+    xp = namespace(x)
+    normal = (x >= _LEAST_NORMAL) & (x < math.inf)
     if normal.all():
         return log_normal_numbers(x)
     subnormal = (x > 0) & (x < _LEAST_NORMAL)
-    scaled = np.where(normal, x, 1.0)
+    scaled = xp.where(normal, x, 1.0)
     scaled[subnormal] = x[subnormal] * 2.0**54
     y = log_normal_numbers(scaled)
     y[subnormal] = (y[subnormal] - 54 * LN2_LOW) - 54 * LN2_HIGH
-    y[x == 0] = -np.inf
-    y[x == np.inf] = np.inf
-    y[(x < 0) | np.isnan(x)] = np.nan
+    y[x == 0] = -math.inf
+    y[x == math.inf] = math.inf
+    y[(x < 0) | xp.isnan(x)] = math.nan
     return y
 
 
-def _exp(x: Array) -> Array:
+def _exp(x: Vector) -> Vector:
     # x = k ln 2 + r; beyond these limits the result is 0 or infinite whatever x is.
-    x = np.clip(x, -746.0, 710.0)
+    xp = namespace(x)
+    x = xp.clip(x, -746.0, 710.0)
     k = x * _PER_LN2
     k += _ROUNDER
     k -= _ROUNDER
@@ -132,30 +164,32 @@ def _exp(x: Array) -> Array:
     y = horner(r, _EXP)
     r *= r
     y *= r
-    np.subtract(low, y, out=y)
-    np.subtract(high, y, out=y)
+    y = low - y
+    y = high - y
     y += 1.0
     # Two factors, since 2**k itself may be out of range; where the result is subnormal only the second one rounds.
     with np.errstate(all="ignore"):
-        exponent = k.astype(np.int64)
+        exponent = xp.empty_like(x, dtype=xp.int64)
+        exponent[...] = k
         half = exponent >> 1
         for part in (half, exponent - half):
-            y *= ((part + 1023) << 52).view(np.float64)
+            y *= ((part + 1023) << 52).view(xp.float64)
     return y
 
 
-def _minus_half_square(y: Array) -> Array:
+def _minus_half_square(y: Vector) -> Vector:
     """``exp(-y²/2)`` for y >= 0, keeping the digits that the rounding of y² would lose."""
-    coarse = np.trunc(y * 16.0) / 16.0
+    coarse = namespace(y).trunc(y * 16.0) / 16.0
     rest = (y - coarse) * (y + coarse)
     value = _exp(coarse * coarse * -0.5)
     value *= _exp(rest * -0.5)
     return value
 
 
-def _normal_cdf(x: Array) -> Array:
-    y = np.minimum(np.abs(x), 40.0)
-    result = np.full_like(x, np.nan)
+def _normal_cdf(x: Vector) -> Vector:
+    xp = namespace(x)
+    y = xp.clip(xp.abs(x), None, 40.0)
+    result = xp.full_like(x, math.nan)
     centre = y <= _CENTRE
     middle = (y > _CENTRE) & (y <= _ROOT_32)
     far = y > _ROOT_32
@@ -168,7 +202,7 @@ def _normal_cdf(x: Array) -> Array:
         result[middle] = _minus_half_square(t) * (horner(t, _MIDDLE_TOP) / horner(t, _MIDDLE_BOTTOM))
     if far.any():
         t = y[far]
-        inverse = 1.0 / (t * t)
+        inverse = xp.ones_like(t) / (t * t)
         ratio = inverse * horner(inverse, _FAR_TOP) / horner(inverse, _FAR_BOTTOM)
         result[far] = _minus_half_square(t) * ((_PER_ROOT_2PI - ratio) / t)
     upper = (x > 0) & ~centre
@@ -176,7 +210,9 @@ def _normal_cdf(x: Array) -> Array:
     return result
 
 
-def _on(function: Callable[[Array], Array], x: float | Array) -> float | Array:
+def _on(function: Callable[[Any], Any], x: Any) -> Any:
+    if namespace(x) is not np:
+        return function(x.contiguous().reshape(-1)).reshape(x.shape)
     given = np.asarray(x, dtype=np.float64)
     flat = np.ascontiguousarray(given).reshape(-1)
     if len(flat) <= _CHUNK:
@@ -191,8 +227,10 @@ def _on(function: Callable[[Array], Array], x: float | Array) -> float | Array:
 def log(x: float) -> float: ...
 @overload
 def log(x: Array) -> Array: ...
-def log(x: float | Array) -> float | Array:
-    """Natural logarithm, element-wise: float64, any shape; 0 gives -inf, negative numbers NaN."""
+@overload
+def log(x: torch.Tensor) -> torch.Tensor: ...
+def log(x: Any) -> Any:
+    """Natural logarithm, element-wise: a number, or float64 of any shape; 0 gives -inf, negative numbers NaN."""
     return _on(_log, x)
 
 
@@ -200,8 +238,10 @@ def log(x: float | Array) -> float | Array:
 def exp(x: float) -> float: ...
 @overload
 def exp(x: Array) -> Array: ...
-def exp(x: float | Array) -> float | Array:
-    """Exponential, element-wise: float64, any shape; silently 0 or infinite where it is out of range."""
+@overload
+def exp(x: torch.Tensor) -> torch.Tensor: ...
+def exp(x: Any) -> Any:
+    """Exponential, element-wise: a number, or float64 of any shape; silently 0 or infinite where it is out of range."""
     return _on(_exp, x)
 
 
@@ -209,6 +249,8 @@ def exp(x: float | Array) -> float | Array:
 def normal_cdf(x: float) -> float: ...
 @overload
 def normal_cdf(x: Array) -> Array: ...
-def normal_cdf(x: float | Array) -> float | Array:
-    """Standard normal distribution function Φ, element-wise: float64, any shape (Cody 1969)."""
+@overload
+def normal_cdf(x: torch.Tensor) -> torch.Tensor: ...
+def normal_cdf(x: Any) -> Any:
+    """Standard normal distribution function Φ, element-wise: a number, or float64 of any shape (Cody 1969)."""
     return _on(_normal_cdf, x)

@@ -2,19 +2,20 @@
 
 M. J. Wichura, "Algorithm AS 241: The percentage points of the normal distribution", Applied Statistics 37 (1988)
 477-484, routine PPND16: rational functions of degree 7 in three regions. Float64 operations one at a time, and the
-logarithm of :mod:`initkit._elementary`.
+logarithm of :mod:`initkit._elementary`; on numpy arrays or torch tensors, with the same bits.
 """
 
 from __future__ import annotations
 
-from typing import overload
+import math
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import numpy.typing as npt
 
-from initkit._elementary import horner, log, log_normal_numbers
+from initkit._elementary import Array, Vector, horner, log, log_normal_numbers, namespace, square_root
 
-Array = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    import torch
 
 # The three regions' numerators and denominators, highest power first: |u - 1/2| <= 0.425; sqrt(-log u) <= 5; beyond.
 CENTRE_TOP = (
@@ -49,58 +50,63 @@ FAR_SHIFT = 5.0
 GREATEST_U = 1.0 - 2.0**-53
 _LEAST_NORMAL = 2.0**-1022
 _CHUNK = 32768
+_DEVICE_CHUNK = 1 << 22
 
 
 class Workspace:
-    """Room for :func:`quantile_into` on blocks of up to ``size`` numbers; one a thread."""
+    """Room for :func:`quantile_into` on blocks of up to ``size`` numbers; one a thread.
 
-    def __init__(self, size: int) -> None:
-        self.u, self.q, self.r, self.top, self.bottom = (np.empty(size) for _ in range(5))
-        self.outer = np.empty(size, dtype=np.bool_)
+    Args:
+        size: of the blocks.
+        xp: numpy, or torch.
+        where: ``device=`` of torch's vectors.
+    """
+
+    def __init__(self, size: int, xp: Any = np, **where: Any) -> None:
+        vectors = (xp.empty(size, dtype=xp.float64, **where) for _ in range(5))
+        self.u, self.q, self.r, self.top, self.bottom = vectors
+        self.places = xp.empty(size, dtype=xp.int64, **where)
+        self.square = xp.full((), CENTRE_SQUARE, dtype=xp.float64, **where)
 
 
-def quantile_into(u: Array, work: Workspace) -> Array:
+def quantile_into(u: Vector, work: Workspace) -> Vector:
     """Inverse normal distribution function of ``0 < u <= 1``, where 1 counts as 1 - 2⁻⁵³.
 
     Args:
         u: a contiguous vector without subnormal numbers, at most as long as the workspace; it may be ``work.u``.
         work: holds the result afterwards; ``u`` is left as it is.
     """
-    n = len(u)
+    xp, n = namespace(u), len(u)
     q, r, top, bottom = (a[:n] for a in (work.q, work.r, work.top, work.bottom))
-    outer = work.outer[:n]
-    np.subtract(u, 0.5, out=q)
-    np.abs(q, out=r)
-    np.greater(r, CENTRE_WIDTH, out=outer)
+    xp.subtract(u, 0.5, out=q)
+    xp.abs(q, out=r)
+    outer = r > CENTRE_WIDTH
     # The central formula is evaluated for all: one pass over 85 % useful numbers is cheaper than gathering them.
-    np.multiply(q, q, out=r)
-    np.subtract(CENTRE_SQUARE, r, out=r)
+    xp.multiply(q, q, out=r)
+    xp.subtract(work.square, r, out=r)
     horner(r, CENTRE_TOP, out=top)
     horner(r, CENTRE_BOTTOM, out=bottom)
     top *= q
     top /= bottom
-    places = np.flatnonzero(outer)
+    places = xp.where(outer)[0]
     if len(places):
-        tail = u[places]
-        np.minimum(tail, GREATEST_U, out=tail)
-        lower = np.subtract(1.0, tail)
-        np.minimum(tail, lower, out=lower)
-        values = _tail(log_normal_numbers(lower))
-        top[places] = np.copysign(values, q[places])
+        tail = xp.clip(u[places], None, GREATEST_U)
+        values = _tail(log_normal_numbers(xp.minimum(tail, 1.0 - tail)))
+        top[places] = xp.copysign(values, q[places])
     return top
 
 
-def _tail(logarithm: Array) -> Array:
+def _tail(logarithm: Vector) -> Vector:
     """Minus the quantile, given the logarithm of the smaller tail (which is overwritten)."""
-    r = np.negative(logarithm, out=logarithm)
-    np.sqrt(r, out=r)
+    xp = namespace(logarithm)
+    r = square_root(xp.negative(logarithm, out=logarithm))
     far = r > FAR_SHIFT
     if not far.any():
         r -= MIDDLE_SHIFT
         value = horner(r, MIDDLE_TOP)
         value /= horner(r, MIDDLE_BOTTOM)
         return value
-    value = np.empty_like(r)
+    value = xp.empty_like(r)
     for part, shift, top, bottom in (
         (~far, MIDDLE_SHIFT, MIDDLE_TOP, MIDDLE_BOTTOM),
         (far, FAR_SHIFT, FAR_TOP, FAR_BOTTOM),
@@ -114,29 +120,35 @@ def _tail(logarithm: Array) -> Array:
 def normal_quantile(u: float) -> float: ...
 @overload
 def normal_quantile(u: Array) -> Array: ...
-def normal_quantile(u: float | Array) -> float | Array:
+@overload
+def normal_quantile(u: torch.Tensor) -> torch.Tensor: ...
+def normal_quantile(u: Any) -> Any:
     """Inverse of the standard normal distribution function, element-wise (AS 241).
 
     Args:
-        u: probabilities in [0, 1], float64, any shape; 0 and 1 give infinities, numbers outside NaN.
+        u: probabilities in [0, 1], a number or float64 of any shape; 0 and 1 give infinities, numbers outside NaN.
     """
-    given = np.ascontiguousarray(u, dtype=np.float64).reshape(-1)
-    z = np.empty_like(given)
-    work = Workspace(min(_CHUNK, len(given)))
-    for begin in range(0, len(given), _CHUNK):
-        chunk = given[begin : begin + _CHUNK]
+    xp = namespace(u)
+    if xp is np:
+        given, chunk_size, where = np.ascontiguousarray(u, dtype=np.float64).reshape(-1), _CHUNK, {}
+    else:
+        given, chunk_size, where = u.contiguous().reshape(-1), _DEVICE_CHUNK, {"device": u.device}
+    z = xp.empty_like(given)
+    work: Workspace = Workspace(min(chunk_size, len(given)), xp, **where)
+    for begin in range(0, len(given), chunk_size):
+        chunk = given[begin : begin + chunk_size]
         inside = bool(chunk.min() >= _LEAST_NORMAL and chunk.max() < 1.0)
-        z[begin : begin + _CHUNK] = quantile_into(chunk, work) if inside else _quantile_at_edges(chunk, work)
-    return z.reshape(u.shape) if isinstance(u, np.ndarray) else float(z[0])
+        z[begin : begin + chunk_size] = quantile_into(chunk, work) if inside else _quantile_at_edges(chunk, work)
+    return float(z[0]) if xp is np and not isinstance(u, np.ndarray) else z.reshape(u.shape)
 
 
-def _quantile_at_edges(u: Array, work: Workspace) -> Array:
+def _quantile_at_edges(u: Vector, work: Workspace) -> Vector:
     """The same where some numbers are 0, 1, subnormal, NaN or no probabilities."""
     ordinary = (u >= _LEAST_NORMAL) & (u < 1.0)
-    z = quantile_into(np.where(ordinary, u, 0.5), work)
-    z[~ordinary] = np.nan
-    z[u == 0] = -np.inf
-    z[u == 1] = np.inf
+    z = quantile_into(namespace(u).where(ordinary, u, 0.5), work)
+    z[~ordinary] = math.nan
+    z[u == 0] = -math.inf
+    z[u == 1] = math.inf
     small = (u > 0) & (u < _LEAST_NORMAL)
     if small.any():
         z[small] = -_tail(log(u[small]))

@@ -173,6 +173,11 @@ def _item_row(item: Item, frozen: set[str]) -> tuple[str, str, str, str]:
     return f"job {item.name}", "", "", item.words
 
 
+def item_line(item: Item) -> str:
+    """An item in one line."""
+    return " ".join(filter(None, _item_row(item, set())))
+
+
 def show_shape(shape: Any) -> str:
     """``64×7``; ``scalar`` for no dimension."""
     return "×".join(str(size) for size in shape) or "scalar"

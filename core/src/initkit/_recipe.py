@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from initkit import _options
-from initkit.errors import InitError, OptionError
+from initkit.errors import InitError, OptionError, PlanError
 from initkit.plugins import registry
 
 if TYPE_CHECKING:
     from initkit.items import Item
+    from initkit.rewriting.checkpoint import StoredModel
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,28 @@ class Recipe:
             model: the subject, without outer wrappers such as DDP's. Never written to.
         """
         raise NotImplementedError(f"{type(self).__name__} has no plan")
+
+    def plan_stored(self, model: Any, stored: StoredModel, **needs: Any) -> Iterator[Item]:
+        """Yield what to write into a checkpoint that stays on the disk: as it stands, what :meth:`plan` yields.
+
+        Each tensor is made and written on its own, and jobs read tensors with ``ctx.read``. A recipe that can make a
+        tensor part by part from parts of the present one extends it: it yields a draw of its own whose ``pieces`` come
+        one after the other, and reads present values from ``stored.rows(name)`` by index.
+
+        Args:
+            model: the subject on the meta device, in the checkpoint's shapes and types.
+            stored: its tensors in the files.
+            needs: the data that :meth:`plan` asks for.
+
+        Raises:
+            PlanError: the recipe reads present values while it plans.
+        """
+        if self.reads_values:
+            raise PlanError(
+                f"recipe {self.id} reads present values while it plans, and a checkpoint is not in memory; load the "
+                f"model and apply the recipe to it"
+            )
+        yield from self.plan(model, **needs)
 
     @classmethod
     def claims(cls, model: Any) -> list[str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+import threading
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-_CHUNK = 1 << 16
+CHUNK = 1 << 16
+"""Elements that are summed up together; blocks of a tensor are cut at its multiples."""
 
 
 @dataclass(frozen=True)
@@ -25,20 +25,26 @@ class Statistics:
     hash: str
 
 
+_ORDERED = {torch.float64, torch.float32, torch.bfloat16, torch.float16}
+
+UNMEASURED = Statistics(None, None, None, None, "")
+"""Stands in for statistics that are still to come."""
+
+
 def statistics(tensor: torch.Tensor) -> Statistics:
     """Measure a tensor in float64, in fixed chunks, rounded to 6 significant digits; complex by its components."""
-    values = tensor.detach().cpu().contiguous()
-    digest = digest_of(values)
-    if values.is_complex():
-        values = torch.view_as_real(values.resolve_conj())
-    count = values.numel()
-    if count == 0:
-        return Statistics(None, None, None, None, digest)
-    mean = math.fsum(float(chunk.sum()) for chunk in _chunks(values)) / count
-    spread = math.fsum(float(np.square(chunk - mean).sum()) for chunk in _chunks(values)) / count
-    low = min(float(chunk.min()) for chunk in _chunks(values))
-    high = max(float(chunk.max()) for chunk in _chunks(values))
-    return Statistics(_round(mean), _round(math.sqrt(spread)), _round(low), _round(high), digest)
+    measure = Measure()
+    measure.add(tensor.detach().cpu().contiguous().reshape(-1))
+    return measure.result()
+
+
+def all_finite(tensor: torch.Tensor) -> bool:
+    """Whether no element is NaN or infinite."""
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor.resolve_conj())
+    if tensor.numel() and tensor.dtype in _ORDERED:  # one pass, without a tensor of answers
+        return all(math.isfinite(float(end)) for end in torch.aminmax(tensor))
+    return bool(torch.isfinite(tensor).all())
 
 
 def digest_of(tensor: torch.Tensor) -> str:
@@ -47,10 +53,50 @@ def digest_of(tensor: torch.Tensor) -> str:
     return hashlib.sha256(values.reshape(-1).view(torch.uint8).numpy().data).hexdigest()
 
 
-def _chunks(values: torch.Tensor) -> Iterator[npt.NDArray[np.float64]]:
-    flat = values.reshape(-1)
-    for start in range(0, flat.numel(), _CHUNK):
-        yield flat[start : start + _CHUNK].to(torch.float64).numpy()
+class Measure:
+    """Statistics of a tensor that comes in blocks, one after the other in the order of its elements.
+
+    The result does not depend on the blocks, as long as each but the last has a multiple of :data:`CHUNK` elements.
+    """
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._counts: list[int] = []
+        self._sums: list[float] = []
+        self._spreads: list[float] = []
+        self._low, self._high = math.inf, -math.inf
+
+    def add(self, block: torch.Tensor) -> None:
+        """Take in the next elements: a contiguous vector on the CPU."""
+        block = block.resolve_conj()
+        # The hash takes longer than the sums; neither holds the interpreter's lock.
+        hashing = threading.Thread(target=self._digest.update, args=(block.view(torch.uint8).numpy().data,))
+        hashing.start()
+        try:
+            self._sum_up(torch.view_as_real(block).reshape(-1) if block.is_complex() else block)
+        finally:
+            hashing.join()
+
+    def _sum_up(self, block: torch.Tensor) -> None:
+        for chunk in torch.split(block, CHUNK) if block.numel() else ():
+            values = chunk.to(torch.float64).numpy()
+            total = float(values.sum())
+            self._counts.append(len(values))
+            self._sums.append(total)
+            self._spreads.append(float(np.square(values - total / len(values)).sum()))
+            self._low, self._high = min(self._low, float(values.min())), max(self._high, float(values.max()))
+
+    def result(self) -> Statistics:
+        """The statistics of everything taken in."""
+        digest = self._digest.hexdigest()
+        count = sum(self._counts)
+        if count == 0:
+            return Statistics(None, None, None, None, digest)
+        mean = math.fsum(self._sums) / count
+        # The sum of squares about the whole mean, from those about each chunk's own.
+        between = (n * (total / n - mean) ** 2 for n, total in zip(self._counts, self._sums, strict=True))
+        spread = math.fsum((*self._spreads, *between)) / count
+        return Statistics(_round(mean), _round(math.sqrt(spread)), _round(self._low), _round(self._high), digest)
 
 
 def _round(value: float) -> float:

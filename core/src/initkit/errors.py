@@ -34,6 +34,16 @@ class ProbeError(InitError):
     """A model that cannot be measured or trained as asked."""
 
 
+class RankError(InitError):
+    """Of several processes that hold one model, one has failed or does not do what the others do.
+
+    Attributes:
+        told: whether every process raises it with the same words.
+    """
+
+    told: bool = False
+
+
 class FileError(InitError):
     """A file cannot be read or written."""
 

@@ -19,6 +19,7 @@ import pluggy
 if TYPE_CHECKING:
     from initkit.cards import Card
     from initkit.probes import Probe
+    from initkit.rewriting.folder import CheckpointFolder
     from initkit.slots import Slot
 
 PROJECT = "initkit"
@@ -80,6 +81,21 @@ class Initializer:
             @hookimpl
             def initkit_folder(model, needs):
                 return model.save_pretrained if hasattr(model, "save_pretrained") else None
+        """
+        raise NotImplementedError
+
+    @hookspec(firstresult=True)
+    def initkit_checkpoint(self, folder: Path) -> CheckpointFolder | None:
+        """Return what is known of a checkpoint folder, or None when it is not yours.
+
+        For ``initkit apply --checkpoint DIR``, which rewrites the folder without loading the model: which model its
+        tensors belong to, and what becomes of its other files.
+
+        Example::
+
+            @hookimpl
+            def initkit_checkpoint(folder):
+                return MyFolder(folder) if (folder / "config.json").is_file() else None
         """
         raise NotImplementedError
 

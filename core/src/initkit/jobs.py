@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from initkit._checkpoint import load_checkpoint, save_checkpoint
+from initkit._functional import call_with
 from initkit._guard import undisturbed
+from initkit._visit import Visit
 from initkit.draws.base import Draw
 from initkit.errors import CommitError
+from initkit.ranks.find import reshard
 from initkit.streams import Stream
 
 if TYPE_CHECKING:
@@ -28,7 +31,8 @@ class JobContext:
     """A job's view of the run: the model as filled so far, streams, notes and journalled writes.
 
     Attributes:
-        model: the subject without outer wrappers, as filled so far. Change it through :meth:`write` alone.
+        model: the subject without outer wrappers, as filled so far. Change it through :meth:`write` alone. From the
+            first :meth:`forward` or :meth:`undisturbed` on it is on ``device``, until the job ends.
         device: where heavy work belongs.
         seed: of the run.
     """
@@ -38,18 +42,44 @@ class JobContext:
         self.device = commit.device
         self.seed = commit.report.seed
         self._commit, self._recipe, self._job = commit, recipe, job
+        self._visit = Visit(commit.slots, commit.device, commit.journal)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the model in eval mode without autograd; buffers and random state are restored."""
+        """Call the model on ``device``, in eval mode without autograd; buffers and random state are restored.
+
+        All processes that hold the model call it together.
+        """
         with self.undisturbed() as model:
             return model(*args, **kwargs)
 
     def undisturbed(self, *, train: bool = False, grad: bool = False) -> contextlib.AbstractContextManager[Any]:
-        """Context in which the model may run; its modes, buffers, gradients and random state are restored.
+        """Context in which the model may run, on ``device``; modes, buffers, gradients, random state are restored.
 
-        To train, run a copy of the parameters through ``torch.func.functional_call`` inside it.
+        To train, run a copy of the parameters through :meth:`call` inside it. All processes that hold the model enter
+        it together.
         """
-        return undisturbed(self.model, train=train, grad=grad)
+        return self._undisturbed(train, grad)
+
+    @contextlib.contextmanager
+    def _undisturbed(self, train: bool, grad: bool) -> Iterator[Any]:
+        self._meet("a forward pass")
+        self._visit.begin()
+        try:
+            with undisturbed(self.model, train=train, grad=grad) as model:
+                yield model
+        finally:
+            reshard(self.model)
+
+    def call(self, tensors: Mapping[str, torch.Tensor], *args: Any, **kwargs: Any) -> Any:
+        """Call the model with other tensors in place of its own, by name; for use inside :meth:`undisturbed`.
+
+        As ``torch.func.functional_call``, but safe for modules and tensors that bear several names.
+        """
+        return call_with(self.model, tensors, *args, **kwargs)
+
+    def end(self) -> None:
+        """Bring the model back to its own device; the core calls it when the job has run."""
+        self._visit.end()
 
     def stream(self, tag: str) -> Stream:
         """The job's own stream ``job:NAME#tag``."""
@@ -79,14 +109,25 @@ class JobContext:
         return draw.sample(shape, wanted, stream, device=self.device)
 
     def read(self, name: str) -> torch.Tensor:
-        """A copy of a tensor's present value."""
-        return self._commit.slots.find(name, f"job {self._job.name!r}").read().clone()
+        """A copy of a tensor's present value.
+
+        A tensor that several processes hold in parts is put together on each of them: take one at a time.
+        """
+        slot = self._commit.slots.find(name, f"job {self._job.name!r}")
+        self._meet(f"reading {slot.name}")
+        return slot.read().clone()
 
     def write(self, name: str, value: torch.Tensor) -> None:
         """Write a tensor of the model; rolled back if anything fails later, reported unless a fill follows."""
         slot = self._commit.slots.find(name, f"job {self._job.name!r}")
-        self._commit.journal.write(slot.snapshot, lambda: slot.write(value.to(slot.dtype), self.device))
+        self._meet(f"writing {slot.name}")
+        part = slot.spread(value)
+        self._commit.journal.write(slot.snapshot, lambda: slot.write(part, self.device))
+        slot.show(value)
         self._commit.written_by_jobs[slot.name] = (self._recipe, self._job)
+
+    def _meet(self, what: str) -> None:
+        self._commit.ranks.meet(f"job {self._job.name!r}: {what}")
 
     def keep(self, name: str, why: str) -> None:
         """Leave a tensor as it is after all: fills with this job's results become keeps, with this reason.
@@ -135,7 +176,8 @@ class JobContext:
         Raises:
             FileError: it cannot be written.
         """
-        save_checkpoint(path, tensors, facts)
+        if self._commit.ranks.index == 0:
+            save_checkpoint(path, tensors, facts)
 
     def load_checkpoint(self, path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """The tensors and facts of a checkpoint.

@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ import torch
 from initkit import _options
 from initkit._plan import originals_of, show_shape
 from initkit._recipe import Recipe
-from initkit._stats import Statistics, statistics
+from initkit._stats import UNMEASURED, Statistics
 from initkit._table import table
 from initkit.errors import CommitError
 from initkit.items import Set
@@ -29,7 +29,8 @@ FORMAT = 1
 class Entry:
     """One written tensor.
 
-    ``chain`` holds what earlier recipes of the same run had written to it, oldest first.
+    ``chain`` holds what earlier recipes of the same run had written to it, oldest first; ``made`` says how the value
+    was made, where a process could not make its own part alone.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Entry:
     why: str
     recipe: str
     statistics: Statistics
+    made: str | None = None
     frozen: bool = False
     aliases: tuple[str, ...] = ()
     resized_from: tuple[int, ...] | None = None
@@ -83,6 +85,8 @@ class Entry:
             "max": self.max,
             "sha256": self.hash,
         }
+        if self.made:
+            found["made"] = self.made
         if self.frozen:
             found["frozen"] = True
         if self.aliases:
@@ -200,12 +204,22 @@ class Report(Mapping[str, Entry]):
             draw=draw,
             why=why,
             recipe=recipe,
-            statistics=statistics(value),
+            statistics=slot.measure(value) or UNMEASURED,
+            made=slot.made,
             frozen=slot.frozen,
             aliases=slot.aliases,
             resized_from=resized_from,
             chain=chain,
         )
+
+    @property
+    def unmeasured(self) -> list[str]:
+        """Names of tensors that were entered without statistics."""
+        return [name for name, entry in self.entries.items() if entry.statistics is UNMEASURED]
+
+    def measured(self, name: str, found: Statistics) -> None:
+        """Put in the statistics of a tensor that was entered without."""
+        self.entries[name] = replace(self.entries[name], statistics=found)
 
     def close(self, slots: Slots) -> None:
         """Work out what was covered, kept and left, in the order of the model's tensors."""

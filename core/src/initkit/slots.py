@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -13,8 +13,15 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.nn.utils import parametrize
 
 from initkit._names import joined, walk
+from initkit._stats import Statistics, statistics
+from initkit.draws.base import Draw
 from initkit.errors import PlanError, did_you_mean, listed
 from initkit.plugins import registry
+from initkit.ranks.find import is_sharded, kind_name
+from initkit.streams import Stream
+
+if TYPE_CHECKING:
+    from initkit.shards.reading import Stored
 
 Undo = Callable[[], None]
 
@@ -32,6 +39,9 @@ class Slot(ABC):
         frozen: whether it is a parameter that takes no gradient.
         aliases: other names of the same tensor.
         lazy: why its shape is unknown, or None.
+        fixed: why its shape cannot change, or None.
+        refused: why it cannot be filled, or None.
+        made: how the last sample was made, where that is out of the ordinary; stands in the report.
         saved: whether it belongs in a file.
         originals: names of the tensors that it is computed from, if it is parametrised.
     """
@@ -45,6 +55,9 @@ class Slot(ABC):
     frozen: bool = False
     aliases: tuple[str, ...] = ()
     lazy: str | None = None
+    fixed: str | None = None
+    refused: str | None = None
+    made: str | None = None
     saved: bool = True
     originals: tuple[str, ...] = ()
 
@@ -68,6 +81,46 @@ class Slot(ABC):
     def is_meta(self) -> bool:
         """Whether the tensor has a shape but no storage."""
         return self.device.type == "meta"
+
+    @property
+    def home(self) -> torch.device | None:
+        """The device that its values belong on; None where nothing says so."""
+        return None if self.is_meta() else self.device
+
+    def held(self) -> torch.Tensor:
+        """The present value as this process holds it."""
+        return self.read()
+
+    def sample(self, draw: Draw, shape: tuple[int, ...], stream: Stream, device: torch.device) -> torch.Tensor:
+        """Sample a draw for this tensor, in the form in which :meth:`write` takes it.
+
+        Args:
+            draw: what to sample.
+            shape: of the new value.
+            stream: of random numbers.
+            device: where a heavy draw may work.
+        """
+        current = self.read() if draw.reads_current and self.present else None
+        return draw.sample(shape, self.dtype, stream, current=current, device=device)
+
+    def spread(self, value: torch.Tensor) -> torch.Tensor:
+        """A whole value in the form in which :meth:`write` takes it."""
+        return value.to(self.dtype)
+
+    def show(self, value: torch.Tensor) -> None:  # noqa: B027 - most tensors have no such copy
+        """After a write, bring a copy up to date that a forward pass is using in the tensor's place."""
+
+    def blocks(self) -> Iterator[torch.Tensor]:
+        """The present value in consecutive parts, for whoever writes it down; nothing where another process does."""
+        yield self.read()
+
+    def read_from(self, stored: Stored) -> torch.Tensor:
+        """A tensor of a file in the form in which :meth:`write` takes it."""
+        return stored.read().to(self.dtype)
+
+    def measure(self, value: torch.Tensor) -> Statistics | None:
+        """Statistics of a value; None where they are taken at the end, by all processes together."""
+        return statistics(value)
 
 
 class TensorSlot(Slot):
@@ -149,6 +202,8 @@ class TensorSlot(Slot):
 class ParametrizedSlot(Slot):
     """A tensor computed by ``torch.nn.utils.parametrize``; written through the parametrisation or refused."""
 
+    fixed = "it is parametrised"
+
     def __init__(self, name: str, owner: nn.Module, attribute: str) -> None:
         self.name = name
         self._owner, self._attribute = owner, attribute
@@ -161,6 +216,8 @@ class ParametrizedSlot(Slot):
         self.frozen = not any(original.requires_grad for original in self._parametrization.parameters())
         prefix = f"{name[: len(name) - len(attribute)]}parametrizations.{attribute}."
         self.originals = tuple(prefix + part for part, _ in self._parametrization.named_parameters())
+        if is_sharded(tensor):
+            self.refused = "it is parametrised and spread over several processes; apply before sharding"
 
     def read(self) -> torch.Tensor:
         """The computed tensor; in eval mode, since spectral_norm changes its buffers when read in training."""
@@ -181,7 +238,7 @@ class ParametrizedSlot(Slot):
             PlanError: the parametrisation cannot hold the value.
         """
         if tuple(value.shape) != self.shape:
-            raise PlanError(f"{self.name} is parametrised and cannot change its shape")
+            raise PlanError(f"{self.name}: {self.fixed} and cannot change its shape")
         value = value.to(self.device, self.dtype)
         try:
             with torch.no_grad():
@@ -248,7 +305,7 @@ class Slots(Mapping[str, Slot]):
             PlanError: there is none; says what is near.
         """
         if name not in self:
-            kind = type(self.subject).__name__
+            kind = kind_name(self.subject)
             near = did_you_mean(name, [*self._slots, *self._alias])
             raise PlanError(f"{whose}: {kind} has no tensor {name!r}{near}; it has {listed(self._slots)}")
         return self[name]
@@ -314,7 +371,7 @@ def _module_slots(model: nn.Module) -> list[Slot]:
             name = joined(prefix, attribute)
             known = by_tensor.get(id(tensor))
             if known is None:
-                by_tensor[id(tensor)] = slot = TensorSlot(name, module, attribute, tensor, saved)
+                by_tensor[id(tensor)] = slot = _tensor_slot(name, module, attribute, tensor, saved)
                 slots.append(slot)
             elif name != known.name and name not in known.aliases:
                 known.aliases = (*known.aliases, name)
@@ -322,6 +379,14 @@ def _module_slots(model: nn.Module) -> list[Slot]:
             attributes = list(module.parametrizations)  # type: ignore[arg-type]
             slots.extend(ParametrizedSlot(joined(prefix, attribute), module, attribute) for attribute in attributes)
     return slots
+
+
+def _tensor_slot(name: str, owner: nn.Module, attribute: str, tensor: Any, saved: bool) -> TensorSlot:
+    if is_sharded(tensor):
+        from initkit.ranks.slot import ShardedSlot
+
+        return ShardedSlot(name, owner, attribute, tensor, saved)
+    return TensorSlot(name, owner, attribute, tensor, saved)
 
 
 def _wrapped_names(model: nn.Module, slots: Mapping[str, Slot]) -> dict[str, str]:

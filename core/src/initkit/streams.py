@@ -24,10 +24,10 @@ import numpy.typing as npt
 from numpy.random import Generator, Philox
 
 from initkit._compiled import quantile_for
-from initkit._normal import Workspace, normal_quantile
+from initkit._normal import GREATEST_U, Workspace, normal_quantile
 from initkit.errors import InitError, OptionError
 
-__all__ = ["Kind", "Stream", "Transform", "fill", "fill_runs", "normal_quantile", "stream_key"]
+__all__ = ["Kind", "Runs", "Stream", "Transform", "fill", "fill_runs", "normal_quantile", "stream_key"]
 
 Block = npt.NDArray[np.float64]
 Transform = Callable[[Block, int], None]
@@ -37,8 +37,7 @@ Kind = Literal["normal", "uniform"]
 # is long enough (several microseconds) that threads seldom wait for the interpreter's lock between passes.
 BLOCK = 32768
 
-_HALF_STEP = 2.0**-54
-_GREATEST_U = 1.0 - 2.0**-53
+HALF_STEP = 2.0**-54
 _LOW_32 = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 
@@ -212,6 +211,39 @@ def default_threads() -> int:
     return int(count or 1)
 
 
+class Runs:
+    """Runs of consecutive indices, one after another.
+
+    Args:
+        runs: pairs (first index, count).
+        size: of all together.
+
+    Raises:
+        InitError: they are not as many.
+    """
+
+    def __init__(self, runs: Sequence[tuple[int, int]], size: int) -> None:
+        self.starts = [_index("start", start) for start, _ in runs]
+        self.ends = list(accumulate(_index("count", count) for _, count in runs))
+        total = self.ends[-1] if self.ends else 0
+        if total != size:
+            raise InitError(f"runs of {total} indices cannot fill {size} elements")
+
+    def pieces(self, begin: int, end: int) -> list[tuple[int, int, int]]:
+        """(place in the block, first index, count) of elements ``begin .. end - 1``."""
+        found = []
+        run = bisect_right(self.ends, begin)
+        place = begin
+        while place < end:
+            run_begin = self.ends[run - 1] if run else 0
+            count = min(self.ends[run], end) - place
+            if count:
+                found.append((place - begin, self.starts[run] + place - run_begin, count))
+            place += count
+            run += 1
+        return found
+
+
 class _Job:
     """The blocks of one fill, handed out to whoever is free."""
 
@@ -224,10 +256,7 @@ class _Job:
         kind: Kind,
     ) -> None:
         self.out, self.key, self.transform, self.kind = out, stream.key, transform, kind
-        self.starts = [_index("start", start) for start, _ in runs]
-        self.ends = list(accumulate(_index("count", count) for _, count in runs))
-        if (self.ends[-1] if self.ends else 0) != out.size:
-            raise InitError(f"runs of {self.ends[-1] if self.ends else 0} indices cannot fill {out.size} elements")
+        self.runs = Runs(runs, out.size)
         self.blocks = -(-out.size // BLOCK)
         self.quantile = quantile_for(out.size)
         self.taken = 0
@@ -258,33 +287,19 @@ class _Job:
                 self.fill_block(block * BLOCK, min((block + 1) * BLOCK, self.out.size), source, work)
 
     def fill_block(self, begin: int, end: int, source: _Source, work: Workspace) -> None:
-        pieces = self.pieces(begin, end)
+        pieces = self.runs.pieces(begin, end)
         values = work.u[: end - begin]
         for place, first, count in pieces:
             source.halves(first, values[place : place + count])
-        values += _HALF_STEP
+        values += HALF_STEP
         if self.kind == "normal":
             values = self.quantile(values, work)
         else:
-            np.minimum(values, _GREATEST_U, out=values)
+            np.minimum(values, GREATEST_U, out=values)
         if self.transform is not None:
             for place, first, count in pieces:
                 self.transform(values[place : place + count], first)
         np.copyto(self.out[begin:end], values, casting="same_kind")
-
-    def pieces(self, begin: int, end: int) -> list[tuple[int, int, int]]:
-        """(place in the block, first index, count) of what elements ``begin .. end - 1`` of ``out`` hold."""
-        found = []
-        run = bisect_right(self.ends, begin)
-        place = begin
-        while place < end:
-            run_begin = self.ends[run - 1] if run else 0
-            count = min(self.ends[run], end) - place
-            if count:
-                found.append((place - begin, self.starts[run] + place - run_begin, count))
-            place += count
-            run += 1
-        return found
 
 
 class _Source:

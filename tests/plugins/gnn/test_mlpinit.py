@@ -611,3 +611,27 @@ def test_a_gpu_gives_nearly_the_same() -> None:
     second = initkit.apply(gpu, initkit.recipe("gnn/mlpinit", **FAST), graph=data, device="cuda")
     assert np.isclose(first.notes["gnn/mlpinit"]["validation"], second.notes["gnn/mlpinit"]["validation"], atol=0.05)
     assert gpu.a.lin.weight.device.type == "cpu"
+
+
+class Twice(nn.Module):
+    """One layer that bears two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = GCNConv(WIDTH, WIDTH)
+        self.again = self.first
+        self.last = GCNConv(WIDTH, CLASSES)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.last(self.again(self.first(x, edge_index).relu(), edge_index).relu(), edge_index)
+
+
+@pytest.mark.filterwarnings("ignore:gnn/mlpinit:UserWarning")
+def test_a_layer_that_bears_two_names_is_left_as_it_was_when_nothing_is_kept() -> None:
+    model = Twice()
+    before = {name: (parameter, parameter.clone()) for name, parameter in model.named_parameters()}
+    report = initkit.apply(model, initkit.recipe("gnn/mlpinit", epochs=2, margin=1.0), graph=made())
+    assert not report.entries
+    for name, parameter in model.named_parameters():
+        assert parameter is before[name][0]
+        assert torch.equal(parameter, before[name][1])

@@ -156,6 +156,16 @@ def test_the_probe_finds_the_operator_that_the_closed_form_says(kind: str) -> No
         assert torch.allclose(found, wanted, rtol=1e-10)
 
 
+def test_the_probe_leaves_a_layer_whose_part_bears_two_names() -> None:
+    conv = GCNConv(2, 8)
+    conv.alias = conv.lin
+    before = conv.lin.weight, conv.lin.weight.clone()
+    (layer,) = find_layers(conv)
+    Probed(layer, Graph.of(karate())).step(torch.ones(34, dtype=torch.float64))
+    assert conv.lin.weight is before[0]
+    assert torch.equal(*before)
+
+
 @pytest.mark.parametrize("recipe", ALL)
 @pytest.mark.parametrize("build", [GCN, GAT, GIN, GraphSAGE])
 def test_every_recipe_on_every_model_of_pyg(recipe: str, build: Any) -> None:

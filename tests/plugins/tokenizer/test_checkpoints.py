@@ -33,10 +33,11 @@ from transformers import (
 )
 
 import initkit
-from initkit import FileError, InitError, PlanError
-from initkit_tokenizer import expand_checkpoint, expanding, row_blocks, shards, staging
+from initkit import FileError, InitError
+from initkit.shards import INDEX, staging, writing
+from initkit_tokenizer import expand_checkpoint, make_plan, row_blocks
 from initkit_tokenizer.example import byte_level, sentencepiece
-from initkit_tokenizer.shards import FileRows, Shard
+from initkit_tokenizer.row_blocks import RowBlocks
 
 TEXT = ["the cat sat on the mat and the dog sat on the log " * 20, "größer als die Straße " * 20]
 V = 300
@@ -117,6 +118,7 @@ def test_the_rows_are_those_of_the_loaded_model(tmp_path: Path, pair: Pair, name
         if key in written:
             assert torch.equal(written[key], value), key
     assert set(written) == set(tensors_of(source))
+    assert {key: entry.hash for key, entry in report.items()} == {key: entry.hash for key, entry in other.items()}
     for key in (f"tokenizer/{recipe} tokens", f"tokenizer/{recipe} rows"):
         ours, theirs = report.notes[key], other.notes[key]
         for one, two in zip(ours, theirs, strict=True):
@@ -178,8 +180,8 @@ def test_one_file_and_its_tokenizer(tmp_path: Path, pair: Pair) -> None:
 def test_other_tensors_are_the_same_bytes_and_the_index_is_right(tmp_path: Path, pair: Pair) -> None:
     source, target = saved(tmp_path / "old", pair), tmp_path / "new"
     expand_checkpoint(source, target, "tokenizer/mean", old_tokenizer=pair[0], tokenizer=pair[1])
-    index = json.loads((target / shards.INDEX).read_text())
-    old = json.loads((source / shards.INDEX).read_text())
+    index = json.loads((target / INDEX).read_text())
+    old = json.loads((source / INDEX).read_text())
     assert index["weight_map"] == old["weight_map"]
     written, before = tensors_of(target), tensors_of(source)
     assert index["metadata"]["total_size"] == sum(value.nbytes for value in written.values())
@@ -190,7 +192,7 @@ def test_other_tensors_are_the_same_bytes_and_the_index_is_right(tmp_path: Path,
             assert torch.equal(written[key], value)
     for file in target.glob("*.safetensors"):
         with safe_open(file, "pt") as opened:
-            assert opened.metadata() == {"format": "pt"}
+            assert opened.metadata()["format"] == "pt"
 
 
 class Full:
@@ -206,7 +208,7 @@ class Full:
                 raise self.error
             yield piece
 
-    pieces = staticmethod(expanding._pieces)
+    pieces = staticmethod(RowBlocks.blocks)
 
 
 @pytest.mark.parametrize("after", [0, 5, 30])
@@ -218,7 +220,8 @@ def test_an_interruption_leaves_the_input_and_nothing_else(
 ) -> None:
     source = saved(tmp_path / "old", pair)
     before = state(tmp_path)
-    monkeypatch.setattr(expanding, "_pieces", Full(after, error))
+    full = Full(after, error)
+    monkeypatch.setattr(RowBlocks, "blocks", lambda self: full(self))
     with pytest.raises(FileError if isinstance(error, OSError) else type(error)) as caught:
         expand_checkpoint(source, tmp_path / "new", "tokenizer/mean", old_tokenizer=pair[0], tokenizer=pair[1])
     if isinstance(error, OSError):
@@ -249,47 +252,11 @@ def test_a_failure_to_move_leaves_what_was_there(
     assert state(tmp_path) == before
 
 
-def test_an_interrupt_while_moving_brings_back_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "weights").write_text("old")
-    real = os.replace
-
-    def replace(one: Any, two: Any) -> None:
-        real(one, two)
-        if Path(two).name == "old":
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(staging.os, "replace", replace)
-    with pytest.raises(KeyboardInterrupt), staging.staged(tmp_path / "out", force=True) as new:
-        new.mkdir()
-    assert (tmp_path / "out" / "weights").read_text() == "old"
-    assert [file.name for file in tmp_path.iterdir()] == ["out"]
-
-
-def test_what_cannot_be_brought_back_is_not_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "weights").write_text("old")
-    real = os.replace
-
-    def replace(one: Any, two: Any) -> None:
-        if Path(two).name != "old":
-            raise OSError(errno.EIO, "Input/output error")
-        real(one, two)
-
-    monkeypatch.setattr(staging.os, "replace", replace)
-    with (
-        pytest.raises(FileError, match="what was there lies in .*old, move it back"),
-        staging.staged(tmp_path / "out", force=True) as new,
-    ):
-        new.mkdir()
-    assert next(tmp_path.rglob("weights")).read_text() == "old"
-
-
 def test_a_folder_in_its_own_place(tmp_path: Path, pair: Pair) -> None:
     source = saved(tmp_path / "old", pair)
     call = {"old_tokenizer": pair[0], "tokenizer": pair[1]}
     before = state(tmp_path)
-    with pytest.raises(FileError, match=r"old exists; give force=True"):
+    with pytest.raises(FileError, match=r"old is the checkpoint itself; replace it with force"):
         expand_checkpoint(source, source, "tokenizer/mean", **call)
     assert state(tmp_path) == before
     expand_checkpoint(source, tmp_path / "new", "tokenizer/mean", **call)
@@ -303,18 +270,43 @@ def test_no_room_is_said_before_anything_is_written(
 ) -> None:
     source = saved(tmp_path / "old", pair)
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(expanding.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(writing.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(FileError, match=r"0\.00 GB free, the new folder needs 0\.02 GB"):
         expand_checkpoint(source, tmp_path / "new", "tokenizer/mean", old_tokenizer=pair[0], tokenizer=pair[1])
     assert [file.name for file in tmp_path.iterdir()] == ["old"]
 
 
-@pytest.mark.parametrize("recipe", ["tokenizer/tool_token", "tokenizer/description", "tokenizer/eigennoise"])
-def test_recipes_that_need_the_whole_say_so(tmp_path: Path, pair: Pair, recipe: str) -> None:
+def test_a_recipe_that_runs_the_model_says_so(tmp_path: Path, pair: Pair) -> None:
     source = saved(tmp_path / "old", pair)
-    with pytest.raises(PlanError, match=r"cannot work on a folder in blocks; load the model and apply the recipe"):
-        expand_checkpoint(source, tmp_path / "new", recipe, old_tokenizer=pair[0], tokenizer=pair[1])
+    new = pair[0].__class__.from_pretrained(source)
+    new.add_tokens(["[search]"])
+    recipe = initkit.recipe("tokenizer/tool_token")
+    with pytest.raises(InitError, match=r"runs the model, and a checkpoint is not in memory; load the model and apply"):
+        expand_checkpoint(source, tmp_path / "new", recipe, tokenizer=new, descriptions={"[search]": "search the web"})
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["auto", "description"])
+@pytest.mark.parametrize("kind", ["llama", "bart"])
+def test_recipes_that_take_tables_whole_give_the_same_rows(tmp_path: Path, pair: Pair, name: str, kind: str) -> None:
+    source = saved(tmp_path / "old", pair, kind)
+    needs: dict[str, Any] = {"old_tokenizer": pair[0], "tokenizer": pair[1]}
+    if name == "description":
+        new = [token.token for token in make_plan(*pair).new if token.kind == "pieces"]
+        needs["descriptions"] = dict.fromkeys(new[:5], "the cat sat")
+    report = expand_checkpoint(source, tmp_path / "new", f"tokenizer/{name}", seed=3, **needs)
+    model = type(MODELS[kind]()).from_pretrained(source)
+    other = initkit.apply(model, f"tokenizer/{name}", seed=3, **needs)
+    written = tensors_of(tmp_path / "new")
+    assert all(torch.equal(written[key], value) for key, value in model.state_dict().items() if key in written)
+    assert report.to_dict()["tensors"] == other.to_dict()["tensors"]
+
+
+def test_the_tokenizer_in_the_folder_is_the_old_one(tmp_path: Path, pair: Pair) -> None:
+    source = saved(tmp_path / "old", pair)
+    for number, old in enumerate((None, pair[0])):
+        expand_checkpoint(source, tmp_path / str(number), "tokenizer/mean", old_tokenizer=old, tokenizer=pair[1])
+    assert state(tmp_path / "0") == state(tmp_path / "1")
 
 
 def _no_index(folder: Path) -> None:
@@ -336,7 +328,7 @@ def _missing_shard(folder: Path) -> None:
 
 
 def _wrong_index(folder: Path) -> None:
-    file = folder / shards.INDEX
+    file = folder / INDEX
     file.write_text(file.read_text().replace("lm_head.weight", "lm_tail.weight"))
 
 
@@ -367,17 +359,17 @@ def _int8(folder: Path) -> None:
     ("harm", "words"),
     [
         (_no_index, r"neither model\.safetensors\.index\.json nor model\.safetensors"),
-        (_cut, r"is no whole safetensors file: it has \d+ bytes, its header speaks of \d+"),
-        (_noise, r"is no whole safetensors file"),
-        (_missing_shard, r"cannot read .*: No such file"),
+        (_cut, r"is no sound safetensors file: it has \d+ bytes, its header speaks of \d+"),
+        (_noise, r"is no sound safetensors file"),
+        (_missing_shard, r"speaks of it, but there is no such file"),
         (_wrong_index, r"disagree on where lm_.*\.weight is"),
-        (_no_config, r"cannot read .*config\.json: No such file"),
+        (_no_config, r"no installed plugin knows which model it holds; give a model\.py that builds it"),
         (lambda f: _config(f, quantization_config={"load_in_8bit": True}), r"the model is quantised"),
         (lambda f: _config(f, architectures=["LamaForCausalLM"]), r"no class LamaForCausalLM; did you mean"),
         (lambda f: _config(f, architectures=None), r"names no architectures; give model="),
-        (lambda f: _config(f, vocab_size=310), r"shape \(300, 16\) .*config\.json says \(310, 16\)"),
+        (lambda f: _config(f, vocab_size=310), r"has the shape \(300, 16\) in .*, the model's is \(310, 16\)"),
         (_nan, r"lm_head\.weight: row 7 of an old token holds NaN"),
-        (_int8, r"lm_head\.weight has the type I8; the vocabulary of a quantised model"),
+        (_int8, r"lm_head\.weight .*the file holds it as I8, it is quantised"),
     ],
 )
 def test_broken_folders(tmp_path: Path, pair: Pair, harm: Any, words: str) -> None:
@@ -400,20 +392,6 @@ def test_a_class_that_transformers_lacks_is_given(tmp_path: Path, pair: Pair) ->
     expand_checkpoint(source, tmp_path / "new", "tokenizer/mean", **call, model=hollow)
     assert hollow.config.vocab_size == V
     assert json.loads((tmp_path / "new" / "config.json").read_text())["architectures"] == ["Mine"]
-
-
-@pytest.mark.parametrize("rows", [[], [3], [9, 1, 1, 30, 2], list(range(40)), [39, 0, 20, 5, 5]])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
-def test_rows_in_a_file_are_indexed_as_a_tensor(tmp_path: Path, rows: list[int], dtype: torch.dtype) -> None:
-    table = torch.randn(40, 5).to(dtype)
-    save_file({"other": torch.zeros(3), "table": table}, tmp_path / "x.safetensors")
-    stored = next(one for one in Shard.of(tmp_path / "x.safetensors").tensors if one.name == "table")
-    with stored.file.open("rb") as stream:
-        read = FileRows(stored, 0, stream)
-        assert torch.equal(read[torch.tensor(rows, dtype=torch.long)], table[rows])
-        assert torch.equal(read[3:17], table[3:17])
-        assert torch.equal(read[38:99], table[38:])
-        assert (len(read), read.shape, read.dtype) == (40, table.shape, dtype)
 
 
 LIMITED = """
@@ -454,3 +432,26 @@ def test_a_folder_larger_than_the_memory_that_it_may_have(tmp_path: Path, pair: 
     assert after - before < size / 4
     written = tensors_of(tmp_path / "large, new")
     assert torch.equal(written["lm_head.weight"][500:], model.lm_head.weight[500:])
+
+
+def test_the_command_line_rewrites_a_folder(tmp_path: Path, pair: Pair) -> None:
+    source, place = saved(tmp_path / "old", pair, "llama, tied"), tmp_path / "tokenizer"
+    pair[1].save_pretrained(place)
+    before = state(source)
+    words = ["--plugin", "tokenizer", "--checkpoint", str(source), "--data", f"tokenizer={place}", "--seed", "3"]
+    command = [sys.executable, "-m", "initkit_cli", "apply", *words, "-o", str(tmp_path / "new")]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["recipes"][0]["id"] == "tokenizer/auto"
+    assert state(source) == before
+    model = LlamaForCausalLM.from_pretrained(source)
+    initkit.apply(model, "tokenizer/auto", old_tokenizer=pair[0], tokenizer=pair[1], seed=3)
+    loaded, info = AutoModelForCausalLM.from_pretrained(tmp_path / "new", output_loading_info=True)
+    assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert all(torch.equal(loaded.state_dict()[key], value) for key, value in model.state_dict().items())
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "new")
+    ids = tokenizer("the cat sat", return_tensors="pt").input_ids
+    assert loaded.generate(ids, max_new_tokens=3, do_sample=False).shape[1] == ids.shape[1] + 3
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert again.stderr.startswith(f"error: {tmp_path / 'new'} exists; add --force")

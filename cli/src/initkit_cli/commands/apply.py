@@ -16,14 +16,21 @@ _MORE = (
     "MODEL is a Python file, and it is executed. It defines the name model (an nn.Module, an estimator, or a function "
     "that returns one) and one name for each kind of data that the recipes need: a value, a function or a path.\n\n"
     "torch, numpy and random are seeded with --seed before it runs, so that what the recipes leave alone is the same "
-    "each time as well."
+    "each time as well.\n\n"
+    "With --checkpoint the tensors stay on the disk, one at a time goes through memory, and those that no recipe "
+    "fills are passed on as they are:\n\n"
+    "initkit apply --plugin tokenizer --checkpoint old/ --data tokenizer=new.json -o new/\n\n"
+    "initkit apply --plugin gnn --recipe orthogonal --only 'head.*' --checkpoint old/ -o new/ model.py:build"
 )
 
 
 @app.command("apply", cls=Command, epilog=_MORE)
 def command(
     context: typer.Context,
-    model: _shared.Model,
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="model.py, model.py:build or package.module:build.", show_default=False),
+    ] = "",
     plugin: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A plugin; alone, its default recipe. May repeat.")
     ] = None,
@@ -39,6 +46,14 @@ def command(
     seed: _shared.Seed = 0,
     device: _shared.Device = "auto",
     weights: _shared.Weights = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Rewrite a folder of safetensors (or one file) without loading it. MODEL, for folders that no plugin "
+            "knows, is built without values.",
+        ),
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option(metavar="GLOB", help="Write these tensors alone. May repeat.")
     ] = None,
@@ -53,18 +68,24 @@ def command(
             "--output",
             "-o",
             metavar="FILE",
-            help="X.safetensors, or DIR/ for a model that is saved as a folder; the report goes to X.report.json.",
+            help="X.safetensors, or DIR/ for a folder of shards with their index; the report goes to X.report.json. "
+            "With --checkpoint the new folder, which holds its report.",
         ),
     ] = None,
     report: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Write one self-contained page as well: X.html, with what it did to signal."),
     ] = None,
+    max_shard_size: Annotated[
+        str, typer.Option(metavar="SIZE", help="With -o DIR/: the most bytes of a file, such as 500MB.")
+    ] = "5GB",
     force: Annotated[bool, typer.Option("--force", help="Replace existing output files.")] = False,
 ) -> None:
     """Initialise a model: all or nothing, with a report."""
     from initkit_cli.run import ApplyRequest, run
 
+    if not model and checkpoint is None:
+        context.fail("missing argument 'MODEL'")
     run(
         ApplyRequest(
             target=model,
@@ -76,7 +97,9 @@ def command(
             dry_run=dry_run,
             as_json=as_json,
             output=output,
+            checkpoint=checkpoint,
             page=report,
+            max_shard_size=max_shard_size,
             force=force,
         ),
         channel_of(context),

@@ -17,7 +17,9 @@ app = typer.Typer(**style())
 @app.command("diff", cls=Command, epilog="Example: initkit diff before.safetensors after.safetensors")
 def command(
     context: typer.Context,
-    first: Annotated[str, typer.Argument(metavar="A", help="A safetensors file.", show_default=False)],
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="A safetensors file, or a folder of them.", show_default=False)
+    ],
     second: Annotated[str, typer.Argument(metavar="B", help="Another.", show_default=False)],
     as_json: _shared.AsJson = False,
 ) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from initkit.draws.region import Region, blocks_of
+
 if TYPE_CHECKING:
     from initkit.streams import Stream
 
 Shape = Sequence[int]
+PIECE = 1 << 20
+"""Elements of a tensor that is made part by part, made at once."""
 Block = npt.NDArray[np.float64]
 Lookup = Callable[[Any, str], torch.Tensor]
 
@@ -44,8 +49,64 @@ class Draw(ABC):
             dtype: of the tensor; random draws compute in float64 and round once (half types through float32).
             stream: source of random numbers; the result depends on it, the shape and the dtype alone.
             current: the present value, for draws with ``reads_current``.
-            device: where a heavy draw (a QR decomposition) may work; None is the CPU.
+            device: where the draw may work, and where its result may be; None is the CPU.
         """
+
+    def sample_region(
+        self,
+        region: Region,
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: torch.Tensor | None = None,
+        device: torch.device | None = None,
+    ) -> torch.Tensor | None:
+        """Return a part of the tensor that :meth:`sample` would return, same bits, without making the rest.
+
+        Args:
+            region: the part.
+            dtype: of the tensor.
+            stream: as of :meth:`sample`.
+            current: the part's present value, for draws with ``reads_current``.
+            device: as of :meth:`sample`.
+
+        Returns:
+            A tensor of the part's shape; None for a draw that only makes whole tensors.
+        """
+        return None
+
+    def pieces(
+        self,
+        shape: Shape,
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: Any = None,
+        device: torch.device | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """Yield the tensor of :meth:`sample` in consecutive parts, without making it whole where that can be helped.
+
+        Args:
+            shape: of the tensor.
+            dtype: of the tensor.
+            stream: as of :meth:`sample`.
+            current: the present value, for draws with ``reads_current``; or what gives its rows by index.
+            device: as of :meth:`sample`.
+
+        Yields:
+            Tensors whose elements follow one another as those of the whole do.
+        """
+        done = 0
+        for region in blocks_of(shape, PIECE):
+            before = None if current is None else current[slice(*region.spans[0][0])].reshape(region.sizes)
+            part = self.sample_region(region, dtype, stream, current=before, device=device)
+            if part is None:
+                break
+            done += region.count
+            yield part
+        if done < math.prod(shape) or not shape:
+            whole = None if current is None else current[:].reshape(tuple(current.shape))
+            yield self.sample(shape, dtype, stream, current=whole, device=device).reshape(-1)[done:]
 
     @abstractmethod
     def describe(self) -> str:
@@ -107,8 +168,34 @@ class Using(Draw):
         device: torch.device | None = None,
     ) -> torch.Tensor:
         """Sample with the other tensor's stream, same seed."""
-        other = type(stream)(stream.seed, self.name)
-        return self.draw.sample(shape, dtype, other, current=current, device=device)
+        return self.draw.sample(shape, dtype, self._other(stream), current=current, device=device)
+
+    def sample_region(
+        self,
+        region: Region,
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: torch.Tensor | None = None,
+        device: torch.device | None = None,
+    ) -> torch.Tensor | None:
+        """As the inner draw, with the other tensor's stream."""
+        return self.draw.sample_region(region, dtype, self._other(stream), current=current, device=device)
+
+    def pieces(
+        self,
+        shape: Shape,
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: Any = None,
+        device: torch.device | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """As the inner draw, with the other tensor's stream."""
+        return self.draw.pieces(shape, dtype, self._other(stream), current=current, device=device)
+
+    def _other(self, stream: Stream) -> Stream:
+        return type(stream)(stream.seed, self.name)
 
     def describe(self) -> str:
         """Name the draw and whose numbers it uses."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
-from initkit.draws.base import Draw, Lookup, Shape
+from initkit.draws.base import PIECE, Draw, Lookup, Shape
 from initkit.draws.fixed import FromJob
 from initkit.draws.scaled import Elementwise
 
 if TYPE_CHECKING:
+    from initkit.draws.region import Region
     from initkit.streams import Stream
 
 Index = int | slice | tuple[int | slice, ...]
@@ -51,14 +53,50 @@ class Rows(Draw):
         out[kept] = current[self.copy[kept]].to(dtype)
         places = torch.nonzero(~kept).flatten().tolist()
         if isinstance(self.new, Elementwise):
-            width = math.prod(shape[1:])
-            for row in places:
-                values = self.new.sample_run(shape, dtype, stream, row * width, width)
-                out[row] = values.reshape(tuple(shape[1:])).to(out.device)
+            values = self.new.sample_runs(shape, dtype, stream, _runs(places, math.prod(shape[1:])), device=device)
+            out[~kept] = values.reshape(len(places), *shape[1:]).to(out.device)
         elif places:
             fresh = self.new.sample((len(places), *shape[1:]), dtype, stream, device=device)
             out[~kept] = fresh.to(out.device)
         return out
+
+    def pieces(
+        self,
+        shape: Shape,
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: Any = None,
+        device: torch.device | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """Yield blocks of rows, each copied and made when its turn comes."""
+        if current is None:
+            raise RuntimeError("Rows.pieces needs the present tensor")
+        inner = tuple(shape[1:])
+        fresh, made = torch.cumsum(self.copy < 0, 0), self._made(shape, dtype, stream, device)
+        step = max(1, PIECE // max(1, math.prod(inner)))
+        for start in range(0, len(self.copy), step):
+            copy = self.copy[start : start + step]
+            out = torch.empty((len(copy), *inner), dtype=dtype)
+            kept = copy >= 0
+            if bool(kept.any()):
+                out[kept] = current[copy[kept]].reshape(-1, *inner).to(dtype)
+            places = torch.nonzero(~kept).flatten()
+            if len(places):
+                out[~kept] = made((places + start).tolist(), int(fresh[start + places[0]]) - 1).reshape(-1, *inner)
+            yield out
+
+    def _made(
+        self, shape: Shape, dtype: torch.dtype, stream: Stream, device: torch.device | None
+    ) -> Callable[[list[int], int], torch.Tensor]:
+        """What gives the rows at ascending places, the first of which is the n-th of all new ones."""
+        width = math.prod(shape[1:])
+        new = self.new
+        if isinstance(new, Elementwise):
+            return lambda places, _: new.sample_runs(shape, dtype, stream, _runs(places, width), device=device).cpu()
+        count = int((self.copy < 0).sum())
+        fresh = new.sample((count, *shape[1:]), dtype, stream, device=device).cpu() if count else torch.empty(0)
+        return lambda places, first: fresh[first : first + len(places)]
 
     def problem(self, shape: Shape, dtype: torch.dtype) -> str | None:
         """Refuse a length that is not the number of rows; ask the draw of the new rows."""
@@ -120,12 +158,39 @@ class Blocks(Draw):
         covered = self._covered(shape) == math.prod(shape)
         if current is None and not covered:
             raise RuntimeError("Blocks.sample needs the present tensor for the entries in no block")
-        out = torch.empty(tuple(shape), dtype=dtype) if covered else current.detach().to("cpu", dtype, copy=True)  # type: ignore[union-attr]
+        out = torch.empty(tuple(shape), dtype=dtype, device=device or "cpu")
+        if not covered:
+            out.copy_(current.detach())  # type: ignore[union-attr]
         for i, (index, draw) in enumerate(self.blocks):
             block = out[index]
             before = None if current is None else current[index]
             values = draw.sample(tuple(block.shape), dtype, stream.sub(str(i)), current=before, device=device)
             out[index] = values.to(out.device)
+        return out
+
+    def sample_region(
+        self,
+        region: Region,
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: torch.Tensor | None = None,
+        device: torch.device | None = None,
+    ) -> torch.Tensor | None:
+        """Return a part, where each block's draw can make its part."""
+        if current is None and not self.whole(region.shape):
+            return None
+        out = torch.empty(region.sizes, dtype=dtype, device=device or "cpu")
+        if current is not None:
+            out.copy_(current.detach())
+        for i, (index, draw) in enumerate(self.blocks):
+            inside, places = region.within(index if isinstance(index, tuple) else (index,))
+            grid = tuple(torch.from_numpy(place) for place in np.ix_(*places))
+            before = None if current is None else out[grid].reshape(inside.sizes)
+            values = draw.sample_region(inside, dtype, stream.sub(str(i)), current=before, device=device)
+            if values is None:
+                return None
+            out[grid] = values.reshape(tuple(len(place) for place in places)).to(out.device)
         return out
 
     def whole(self, shape: Shape) -> bool:
@@ -169,6 +234,18 @@ class Blocks(Draw):
     def describe(self) -> str:
         """Each block's index and draw."""
         return "; ".join(f"[{_show(index)}] {draw.describe()}" for index, draw in self.blocks)
+
+
+def _runs(rows: Sequence[int], width: int) -> list[tuple[int, int]]:
+    """Runs of linear indices of rows in rising order."""
+    found: list[tuple[int, int]] = []
+    for row in rows:
+        start, count = found[-1] if found else (0, 0)
+        if found and start + count == row * width:
+            found[-1] = (start, count + width)
+        else:
+            found.append((row * width, width))
+    return found
 
 
 def _show(index: Index) -> str:

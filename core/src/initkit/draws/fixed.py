@@ -9,6 +9,7 @@ import torch
 from initkit.draws.base import Draw, Lookup, Shape, number
 
 if TYPE_CHECKING:
+    from initkit.draws.region import Region
     from initkit.items import Job
     from initkit.streams import Stream
 
@@ -35,7 +36,19 @@ class Constant(Draw):
         device: torch.device | None = None,
     ) -> torch.Tensor:
         """Return a tensor filled with the value."""
-        return torch.full(tuple(shape), self.value, dtype=dtype)
+        return torch.full(tuple(shape), self.value, dtype=dtype, device=device or "cpu")
+
+    def sample_region(
+        self,
+        region: Region,
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: torch.Tensor | None = None,
+        device: torch.device | None = None,
+    ) -> torch.Tensor:
+        """Return a part filled with the value."""
+        return torch.full(region.sizes, self.value, dtype=dtype, device=device or "cpu")
 
     def problem(self, shape: Shape, dtype: torch.dtype) -> str | None:
         """Refuse a value that the dtype cannot hold."""

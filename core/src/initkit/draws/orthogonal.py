@@ -39,17 +39,17 @@ class Orthogonal(Draw):
         current: torch.Tensor | None = None,
         device: torch.device | None = None,
     ) -> torch.Tensor:
-        """Return the matrix; the decomposition runs in float64 (complex128) on ``device``."""
+        """Return the matrix, on ``device``; the decomposition runs there in float64 (complex128)."""
         rows, columns = shape[0], math.prod(shape[1:])
         wide = rows < columns
         size = (columns, rows) if wide else (rows, columns)
         work = torch.complex128 if dtype.is_complex else torch.float64
-        normal = Normal(1.0).sample(size, work, stream).to(device or "cpu")
+        normal = Normal(1.0).sample(size, work, stream, device=device).to(device or "cpu")
         q, r = torch.linalg.qr(normal)
         diagonal = torch.diagonal(r)
         q = q * (diagonal / diagonal.abs())
         q = (q.mH if wide else q) * self.gain
-        matrix: torch.Tensor = q.reshape(tuple(shape)).to("cpu", dtype)
+        matrix: torch.Tensor = q.reshape(tuple(shape)).to(dtype)
         return matrix
 
     def problem(self, shape: Shape, dtype: torch.dtype) -> str | None:

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 
-from initkit import _elementary, streams
+from initkit import _device_streams, _elementary, streams
+from initkit._device_streams import has_same_bits
+from initkit._elementary import Vector
 from initkit._normal import normal_quantile
 from initkit.draws.base import Block, Draw, Shape, number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from initkit.draws.region import Region
     from initkit.streams import Stream
 
 Scale = float | torch.Tensor
@@ -34,8 +39,13 @@ class Elementwise(Draw):
         self._scales = {name: _as_scale(value) for name, value in scales.items()}
 
     @abstractmethod
-    def shape_block(self, block: Block, scales: dict[str, float | Block]) -> None:
-        """Turn standard numbers (normal, or uniform on (0, 1)) into the draw's values, in place, in float64."""
+    def shape_block(self, block: Vector, scales: dict[str, float | Vector]) -> None:
+        """Turn standard numbers (normal, or uniform on (0, 1)) into the draw's values, in place, in float64.
+
+        Args:
+            block: a numpy vector, or a torch tensor where the numbers are made on another device than the CPU.
+            scales: by name, numbers or vectors like the block.
+        """
 
     def sample(
         self,
@@ -46,27 +56,81 @@ class Elementwise(Draw):
         current: torch.Tensor | None = None,
         device: torch.device | None = None,
     ) -> torch.Tensor:
-        """Return the whole tensor, on the CPU."""
-        return self.sample_run(shape, dtype, stream, 0, math.prod(shape)).reshape(tuple(shape))
+        """Return the whole tensor, made on ``device`` where that has the CPU's bits, else on the CPU."""
+        return self.sample_run(shape, dtype, stream, 0, math.prod(shape), device=device).reshape(tuple(shape))
 
-    def sample_run(self, shape: Shape, dtype: torch.dtype, stream: Stream, start: int, count: int) -> torch.Tensor:
+    def sample_run(
+        self,
+        shape: Shape,
+        dtype: torch.dtype,
+        stream: Stream,
+        start: int,
+        count: int,
+        *,
+        device: torch.device | None = None,
+    ) -> torch.Tensor:
         """Return ``count`` elements from linear index ``start`` of a tensor of ``shape``, as a vector.
 
         A process that holds a part of a tensor generates just that part, with the same bits.
         """
+        return self.sample_runs(shape, dtype, stream, [(start, count)], device=device)
+
+    def sample_region(
+        self,
+        region: Region,
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: torch.Tensor | None = None,
+        device: torch.device | None = None,
+    ) -> torch.Tensor:
+        """Return a part of the tensor, made as by :meth:`sample`."""
+        starts, counts = region.runs
+        runs = list(zip(starts.tolist(), counts.tolist(), strict=True))
+        return self.sample_runs(region.shape, dtype, stream, runs, device=device).reshape(region.sizes)
+
+    def sample_runs(
+        self,
+        shape: Shape,
+        dtype: torch.dtype,
+        stream: Stream,
+        runs: Sequence[tuple[int, int]],
+        *,
+        device: torch.device | None = None,
+    ) -> torch.Tensor:
+        """Return the elements at runs (first linear index, count) of a tensor of ``shape``, as a vector."""
         if dtype.is_complex:
             real = torch.float64 if dtype == torch.complex128 else torch.float32
-            parts = _ComplexParts(self).sample_run((*shape, 2), real, stream, 2 * start, 2 * count)
-            return torch.view_as_complex(parts.reshape(count, 2)).to(dtype)
+            twice = [(2 * start, 2 * length) for start, length in runs]
+            parts = _ComplexParts(self).sample_runs((*shape, 2), real, stream, twice, device=device)
+            return torch.view_as_complex(parts.reshape(-1, 2)).to(dtype)
         held = _FILLED_DIRECTLY.get(dtype, torch.float32)
-        out = torch.empty(count, dtype=held)
+        where = self._workplace(device)
+        out = torch.empty(sum(count for _, count in runs), dtype=held, device=where)
+        fill = self._fill_on_device if _uses_torch(where) else self._fill_on_cpu
+        fill(out, shape, stream, runs)
+        return out if held == dtype else out.to(dtype)
+
+    def _workplace(self, device: torch.device | None) -> torch.device:
+        """Where the numbers are made."""
+        fits = device is not None and device.type != "cpu" and has_same_bits(device)
+        return device if device is not None and fits else torch.device("cpu")
+
+    def _fill_on_cpu(self, out: torch.Tensor, shape: Shape, stream: Stream, runs: Sequence[tuple[int, int]]) -> None:
         spread = {name: _Spread(value, shape) for name, value in self._scales.items()}
 
         def transform(block: Block, first: int) -> None:
             self.shape_block(block, {name: scale.at(first, len(block)) for name, scale in spread.items()})
 
-        streams.fill(out.numpy(), stream, start, transform, kind=self.kind)
-        return out if held == dtype else out.to(dtype)
+        streams.fill_runs(out.numpy(), stream, runs, transform, kind=self.kind)
+
+    def _fill_on_device(self, out: torch.Tensor, shape: Shape, stream: Stream, runs: Sequence[tuple[int, int]]) -> None:
+        spread = {name: _DeviceSpread(value, shape, out.device) for name, value in self._scales.items()}
+
+        def transform(block: torch.Tensor, index: Callable[[], torch.Tensor]) -> None:
+            self.shape_block(block, {name: scale.at(index) for name, scale in spread.items()})
+
+        _device_streams.fill_runs(out, stream, runs, transform, kind=self.kind)
 
     def problem(self, shape: Shape, dtype: torch.dtype) -> str | None:
         """Refuse integers, scales that are not finite or do not broadcast, and a spread of 0 everywhere."""
@@ -90,7 +154,8 @@ class Elementwise(Draw):
         """Return the draw followed by an element-wise function.
 
         Args:
-            fn: takes and returns a float64 vector on the CPU; must treat each element on its own.
+            fn: takes and returns a float64 vector on the CPU, wherever the parameter lives, since the last bits of
+                most functions are the device's own; must treat each element on its own.
             name: how to describe it: ``"log"``.
         """
         return Mapped(self, fn, name)
@@ -120,7 +185,7 @@ class Normal(Elementwise):
     def __init__(self, std: Scale, mean: Scale = 0.0) -> None:
         super().__init__(std=std, mean=mean)
 
-    def shape_block(self, block: Block, scales: dict[str, float | Block]) -> None:
+    def shape_block(self, block: Vector, scales: dict[str, float | Vector]) -> None:
         """``z * std + mean``."""
         block *= scales["std"]
         if not (isinstance(scales["mean"], float) and scales["mean"] == 0.0):
@@ -159,7 +224,7 @@ class Uniform(Elementwise):
             made._std = float(std)
         return made
 
-    def shape_block(self, block: Block, scales: dict[str, float | Block]) -> None:
+    def shape_block(self, block: Vector, scales: dict[str, float | Vector]) -> None:
         """``u * (high - low) + low``."""
         block *= scales["high"] - scales["low"]
         block += scales["low"]
@@ -190,10 +255,9 @@ class LogUniform(Elementwise):
     def __init__(self, low: Scale, high: Scale) -> None:
         super().__init__(low=low, high=high)
 
-    def shape_block(self, block: Block, scales: dict[str, float | Block]) -> None:
+    def shape_block(self, block: Vector, scales: dict[str, float | Vector]) -> None:
         """Uniform in the logarithm."""
-        low = _elementary.log(np.asarray(scales["low"]))
-        high = _elementary.log(np.asarray(scales["high"]))
+        low, high = _elementary.log(scales["low"]), _elementary.log(scales["high"])
         block *= high - low
         block += low
         block[...] = _elementary.exp(block)
@@ -239,7 +303,7 @@ class TruncatedNormal(Elementwise):
         """The truncated normal whose standard deviation after the cut is ``std``."""
         return cls(std / _cut_std(low, high), mean, low, high)
 
-    def shape_block(self, block: Block, scales: dict[str, float | Block]) -> None:
+    def shape_block(self, block: Vector, scales: dict[str, float | Vector]) -> None:
         """Map u into [Φ(low), Φ(high)], then through the inverse normal distribution function."""
         # In the upper tail Φ is 1 to within rounding; the mirrored lower tail keeps the digits.
         mirrored = self.low > 0
@@ -248,9 +312,10 @@ class TruncatedNormal(Elementwise):
         block *= top - bottom
         block += bottom
         block[...] = normal_quantile(block)
-        np.clip(block, low, high, out=block)
+        xp = _elementary.namespace(block)
+        xp.clip(block, low, high, out=block)
         if mirrored:
-            np.negative(block, out=block)
+            xp.negative(block, out=block)
         block *= scales["sigma"]
         block += scales["mean"]
 
@@ -284,10 +349,13 @@ class Mapped(Elementwise):
         self.draw, self.fn, self.name = draw, fn, name
         self.kind = draw.kind
 
-    def shape_block(self, block: Block, scales: dict[str, float | Block]) -> None:
+    def shape_block(self, block: Vector, scales: dict[str, float | Vector]) -> None:
         """The inner draw's values through the function."""
         self.draw.shape_block(block, scales)
         block[...] = self.fn(torch.from_numpy(block.copy())).numpy()
+
+    def _workplace(self, device: torch.device | None) -> torch.device:
+        return torch.device("cpu")
 
     def _scale_problem(self) -> str | None:
         return self.draw._scale_problem()
@@ -308,9 +376,10 @@ class _ComplexParts(Elementwise):
         self._scales = {name: value[..., None] if value.ndim else value for name, value in draw._scales.items()}
         self.shape_block = draw.shape_block  # type: ignore[method-assign]
         self.describe = draw.describe  # type: ignore[method-assign]
+        self._workplace = draw._workplace  # type: ignore[method-assign]
         self.kind = draw.kind
 
-    def shape_block(self, block: Block, scales: dict[str, float | Block]) -> None:
+    def shape_block(self, block: Vector, scales: dict[str, float | Vector]) -> None:
         raise NotImplementedError
 
     def describe(self) -> str:
@@ -330,6 +399,32 @@ class _Spread:
         assert self._flat is not None
         run: Block = self._flat[first : first + count]
         return run
+
+
+class _DeviceSpread:
+    """The same on another device, at any linear indices."""
+
+    def __init__(self, value: Block, shape: Shape, device: torch.device) -> None:
+        self._number = float(value) if value.ndim == 0 else None
+        # Sizes of the full tensor with the step that each takes in the scale, which is held as it is: not spread out.
+        steps = np.broadcast_to(np.arange(value.size).reshape(value.shape), tuple(shape)).strides if value.ndim else ()
+        self._dimensions = [(size, step // 8 if size > 1 else 0) for size, step in zip(shape, steps, strict=False)]
+        self._values = torch.from_numpy(np.ascontiguousarray(value).reshape(-1)).to(device)
+
+    def at(self, index: Callable[[], torch.Tensor]) -> float | torch.Tensor:
+        if self._number is not None:
+            return self._number
+        rest = index()
+        place = torch.zeros_like(rest)
+        for size, step in reversed(self._dimensions):
+            if step:
+                place += (rest % size) * step
+            rest //= size
+        return self._values[place]
+
+
+def _uses_torch(device: torch.device) -> bool:
+    return device.type != "cpu"
 
 
 def _as_scale(value: Scale) -> Block:

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
-from initkit._names import joined
+from initkit._functional import call_with
 from initkit.probes import Table, Verdict
 from initkit.probing.inputs import output_of, real
 from initkit.probing.scene import NotMeasured, Scene
@@ -46,17 +45,14 @@ def _with_constant(scene: Scene, value: float) -> Tensor:
     plain = {id(parameter) for parameter in scene.module.parameters()}
     if any(id(tensor) not in plain for tensor in trained_tensors(scene.module)):
         raise NotMeasured("parameters that wrap their tensors cannot be replaced by constants")
-    # Each module once, and its own tensors: functional_call does not restore a module that bears two names.
     state = {
-        joined(prefix, name): torch.tensor(
-            0.0 if name.startswith("bias") else value, dtype=p.dtype, device=p.device
+        name: torch.tensor(
+            0.0 if name.rpartition(".")[2].startswith("bias") else value, dtype=p.dtype, device=p.device
         ).expand(p.shape)
-        for prefix, module in scene.module.named_modules()
-        for name, p in module._parameters.items()
-        if p is not None
+        for name, p in scene.module.named_parameters()
     }
     with scene.undisturbed() as model:
-        out = output_of(functional_call(model, state, inputs.args, dict(inputs.kwargs), tie_weights=False))
+        out = output_of(call_with(model, state, *inputs.args, **inputs.kwargs))
     return real(out).double().reshape(-1)
 
 

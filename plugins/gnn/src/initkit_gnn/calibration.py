@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from initkit import CommitError, Draw, JobContext
+from initkit import CommitError, Draw, JobContext, kind_name
 from initkit_gnn.calling import call_model
 from initkit_gnn.layers import Layer
 from initkit_gnn.variance import round_scale
@@ -159,7 +159,7 @@ class Calibration:
 
     def _row(self, layer: Layer, **sizes: float | None) -> None:
         found = {key: round_scale(value) for key, value in sizes.items() if value is not None}
-        self._rows.append({"layer": layer.name, "type": type(layer.module).__name__, **found})
+        self._rows.append({"layer": layer.name, "type": kind_name(layer.module), **found})
 
 
 def _tensor(out: Any) -> Tensor:

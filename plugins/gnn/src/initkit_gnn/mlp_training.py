@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 
 from initkit import CommitError, JobContext
@@ -91,8 +90,7 @@ class Training:
 
     def _call(self, values: Mapping[str, Tensor], buffers: dict[str, Tensor], data: Any) -> Tensor:
         args, kwargs = arguments_of(self._model, data)
-        state = {**self._fixed, **values}
-        out = functional_call(self._model, (state, buffers), args, kwargs)
+        out = self._ctx.call({**self._fixed, **values, **buffers}, *args, **kwargs)
         outputs: Tensor = out[0] if isinstance(out, (tuple, list)) else out
         return outputs
 

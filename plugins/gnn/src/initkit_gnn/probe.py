@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from initkit import PlanError
+from initkit._functional import call_with
 from initkit_gnn.calling import call_layer
 from initkit_gnn.graph import Graph
 from initkit_gnn.layers import Layer
@@ -55,7 +55,7 @@ class Probed(Operator):
         was = [(m, m.training) for m in module.modules()]
         try:
             module.eval()
-            out: Tensor = functional_call(layer, state, (x,))
+            out: Tensor = call_with(layer, state, x)
         finally:
             for m, mode in was:
                 m.training = mode

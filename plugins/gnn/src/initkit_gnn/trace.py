@@ -7,7 +7,6 @@ tell which layers feed it. No values of the model are read and none of its tenso
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import torch
 from torch import nn
 from torch_geometric.data import Data
 
+import initkit
 from initkit_gnn.calling import call_model
 from initkit_gnn.graph import Graph
 from initkit_gnn.layers import Layer
@@ -96,9 +96,8 @@ class _Run:
         self._twice: list[str] = []
         self._leaves: dict[int, str] = {}
         self._keep: list[torch.Tensor] = []
-        tensors = [*model.parameters(), *model.buffers()]
-        device = next((t.device for t in tensors), torch.device("cpu"))
-        double = copy.deepcopy(model, {id(t): t for t in tensors})
+        double = initkit.structural_copy(model)
+        device = next((t.device for t in (*double.parameters(), *double.buffers())), torch.device("cpu"))
         double.eval()
         for layer in layers:
             self._stand_in(double.get_submodule(layer.name), layer)
@@ -113,7 +112,7 @@ class _Run:
             self._leaves[id(data.x)] = "input"
         with torch.enable_grad():
             self._out = self._from(call_model(double, data))
-        norms = [name for name, m in model.named_modules() if type(m).__name__.startswith(_NORMS)]
+        norms = [name for name, m in model.named_modules() if initkit.kind_name(m).startswith(_NORMS)]
         # PyG's normalisations hold torch's inside them: the outer one is what the user knows.
         self.normalised = [name for name in norms if name.rpartition(".")[0] not in norms]
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Le
 from torch import nn
 
-from initkit import Constant, Fill, Item, Job, JobContext, Keep, NeedError, Normal, Recipe, Uniform
+from initkit import Constant, Fill, Item, Job, JobContext, Keep, NeedError, Normal, Recipe, Uniform, kind_name
 from initkit_gnn import variance
 from initkit_gnn.gains import Activation, gain_of
 from initkit_gnn.graph import Graph
@@ -191,7 +191,7 @@ def _table(traced: Trace, found: variance.Variances) -> list[dict[str, Any]]:
     for i, layer in enumerate(traced.layers):
         row: dict[str, Any] = {
             "layer": layer.name,
-            "type": type(layer.module).__name__,
+            "type": kind_name(layer.module),
             "operator": layer.kind or "probed",
             "variance": found.variance[i],
         }

@@ -130,7 +130,7 @@ def beginning(data: Sequences, begin: Begin, clusters: int, work: Work) -> Ints:
     if begin == "jump":
         return jump_model(point_features(data), data.spans, clusters, work.rng)[0]
     features = window_features(data) if begin == "windowed" else point_features(data)
-    return kmeans_labels(features, clusters, work.seed())
+    return kmeans_labels(features, clusters, work)
 
 
 def _affordable(data: Sequences, clusters: int) -> int:

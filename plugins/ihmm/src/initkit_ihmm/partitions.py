@@ -13,14 +13,18 @@ from initkit import InitError
 from initkit_ihmm.features import point_features
 from initkit_ihmm.jump import squared_distances
 from initkit_ihmm.labels import Floats, Ints
+from initkit_ihmm.lloyd import kmeans_on
 from initkit_ihmm.recipe import Found, Labelling, Work
 from initkit_ihmm.sequences import Sequences
 
 _SMALL, _MICRO, _SAMPLE, _SAMPLES = 5000, 500, 2000, 5
 
 
-def kmeans_labels(features: Floats, states: int, seed: int, restarts: int = 10) -> Ints:
-    """k-means++ labels, the best of ``restarts``."""
+def kmeans_labels(features: Floats, states: int, work: Work, restarts: int = 10) -> Ints:
+    """k-means++ labels, the best of ``restarts``: by scikit-learn, or on the run's GPU."""
+    seed = work.seed()
+    if work.device.type != "cpu":
+        return kmeans_on(features, min(states, len(features)), seed, restarts, work.device)
     from sklearn.cluster import KMeans
 
     with warnings.catch_warnings():
@@ -51,7 +55,7 @@ class KMeans(Labelling):
         """k-means on the features of single steps."""
         assert states is not None
         features = point_features(data)
-        return Found(kmeans_labels(features, states, work.seed(), self.restarts), features=features)
+        return Found(kmeans_labels(features, states, work, self.restarts), features=features)
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Hierarchical(Labelling):
         if len(features) <= _SMALL:
             made = AgglomerativeClustering(states, linkage=self.linkage).fit(features)
             return Found(np.asarray(made.labels_), features=features)
-        small = kmeans_labels(features, max(_MICRO, 2 * states), work.seed(), 1)
+        small = kmeans_labels(features, max(_MICRO, 2 * states), work, 1)
         sizes = np.bincount(small).astype(np.float64)
         centres = np.stack([np.bincount(small, weights=column) for column in features.T], axis=1) / sizes[:, None]
         if self.linkage == "ward":

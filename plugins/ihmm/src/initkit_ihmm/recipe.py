@@ -60,11 +60,13 @@ class Work:
         rng: the only source of its random numbers.
         note: adds a table to the report.
         model: the estimator that is started, which is left alone; None where there is none.
+        device: where heavy work belongs.
     """
 
     rng: np.random.Generator
     note: Callable[[str, Any], None]
     model: Any = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def seed(self) -> int:
         """A seed for a library that wants one."""
@@ -234,7 +236,7 @@ class Labelling(Recipe):
         return replace(init, seconds=time.process_time() - begin), found
 
     def _arrays(self, ctx: JobContext, data: Sequences, states: int, kind: Kind, model: Any) -> dict[str, torch.Tensor]:
-        work = Work(ctx.stream("clusters").generator(), ctx.note, model)
+        work = Work(ctx.stream("clusters").generator(), ctx.note, model, ctx.device)
         seed = ctx.stream("seed").integer_seed()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".* states were found")  # what is done about it is noted
@@ -260,7 +262,7 @@ class Labelling(Recipe):
     def _sampler_labels(
         self, ctx: JobContext, data: Sequences, states: int | None, attribute: str
     ) -> dict[str, torch.Tensor]:
-        work = Work(ctx.stream("clusters").generator(), ctx.note)
+        work = Work(ctx.stream("clusters").generator(), ctx.note, device=ctx.device)
         whole, _ = self._labelled(data, states, work, ctx.seed)
         compact = whole.labels if data.kept is None else whole.labels[data.kept]
         ctx.note("regimes", regimes(compact, data))

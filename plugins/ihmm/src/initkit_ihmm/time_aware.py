@@ -63,7 +63,7 @@ class Windowed(Labelling):
         """k-means on the features of windows."""
         assert states is not None
         features = window_features(data)
-        return Found(kmeans_labels(features, states, work.seed(), self.restarts), features=features)
+        return Found(kmeans_labels(features, states, work, self.restarts), features=features)
 
 
 @dataclass(frozen=True)

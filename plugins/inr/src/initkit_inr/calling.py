@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import UninitializedParameter
 
 from initkit import CommitError, JobContext, PlanError
+from initkit._functional import call_with
 from initkit_inr.adaptation import Params, Task
 from initkit_inr.tasks import COORDS, TARGET, Tasks
 
@@ -82,7 +82,7 @@ class Network:
 
     def __call__(self, params: Mapping[str, Tensor], coords: Tensor) -> Tensor:
         """The network's output at coordinates (points, d)."""
-        out = functional_call(self.model, {**self._fixed, **params}, (coords,))
+        out = call_with(self.model, {**self._fixed, **params}, coords)
         found: Tensor = out[0] if isinstance(out, (tuple, list)) else out
         return found
 

@@ -57,8 +57,7 @@ class Calibration:
 
             handles.append(module.register_forward_pre_hook(scale, with_kwargs=True))
         try:
-            device = next(self._ctx.model.parameters()).device
-            inputs = Inputs.of(self._inputs, device)
+            inputs = Inputs.of(self._inputs, self._ctx.device)
             with self._ctx.undisturbed() as model:
                 model(*inputs.args, **inputs.kwargs)
         finally:

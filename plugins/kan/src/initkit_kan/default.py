@@ -188,8 +188,8 @@ def fitted(ctx: JobContext, layer: Layer, basis: BSpline, noise: float) -> Tenso
     half = noise / 2 / intervals
     name = layer.full(layer.coefficients)
     drawn = ctx.sample(Uniform(-half, half), f"{name}#noise", (layer.n, layer.o, intervals + 1), torch.float64)
-    coefficients = torch.einsum("img,iog->iom", inverse.expand(layer.n, -1, -1), drawn)
-    found = torch.from_numpy(layer.arrange(coefficients.numpy()).copy())
+    coefficients = torch.einsum("img,iog->iom", inverse.to(drawn.device).expand(layer.n, -1, -1), drawn)
+    found = torch.from_numpy(layer.arrange(coefficients.cpu().numpy()).copy())
     return found.to(tensor(layer.name, layer.module, layer.coefficients).dtype)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from initkit import PlanError
+from initkit._functional import call_with
 from initkit_kan.layers import holds, tensor
 from initkit_kan.rational import DENOMINATOR, NUMERATOR, Form
 
@@ -117,7 +118,7 @@ def form_of(one: Rational) -> Form | None:
         try:
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                out = torch.func.functional_call(one.module, stand_ins, (torch.full(shape, -0.5, device=device),))
+                out = call_with(one.module, stand_ins, torch.full(shape, -0.5, device=device))
         except Exception:  # noqa: BLE001 - another rank, or a kernel that needs another device
             continue
         if isinstance(out, Tensor) and not out.is_meta:

@@ -29,12 +29,13 @@ def second_moments(x: Tensor, mask: Tensor | None = None) -> Tensor:
     length = x.shape[1]
     x = x.to(torch.float64)
     if mask is not None:
+        mask = mask.to(x.device)
         x = x * mask.unsqueeze(-1)
     products = _lagged(x).sum(0)
     if mask is None:
         return (products / (length * x.shape[0])).t().contiguous()
     pairs = _lagged(mask.to(torch.float64).unsqueeze(-1)).sum(0).round()
-    weight = torch.arange(length, 0, -1, dtype=torch.float64).unsqueeze(-1) / length
+    weight = torch.arange(length, 0, -1, dtype=torch.float64, device=x.device).unsqueeze(-1) / length
     return (products / pairs.clamp(min=1) * weight).t().contiguous()
 
 
@@ -50,8 +51,9 @@ def largest_eigenvalue(r: Tensor) -> float:
     """The largest eigenvalue of the symmetric Toeplitz matrix with first column ``r``, float64 (L,).
 
     By LAPACK for short ones, else by the Lanczos method with FFT products: both to rounding, the latter in O(L log L).
+    On the CPU, since one vector of length L is no work for a GPU.
     """
-    column = r.numpy()
+    column = r.cpu().numpy()
     length = len(column)
     if length <= DENSE:
         top = eigh(toeplitz(column), eigvals_only=True, subset_by_index=[length - 1, length - 1])
@@ -74,7 +76,7 @@ def _lanczos(column: npt.NDArray[np.float64]) -> float:
 
 
 def checked(x: Tensor, what: str) -> Tensor:
-    """Sequences as (B, L, F); NeedError where they are too short, constant at zero or not finite.
+    """Sequences as float64 (B, L, F) on their device; NeedError where they are too short, all zero or not finite.
 
     Args:
         x: real (L,), (B, L) or (B, L, F).
@@ -84,7 +86,7 @@ def checked(x: Tensor, what: str) -> Tensor:
         raise NeedError(
             f"{what}: {x.dtype} of shape {tuple(x.shape)}, expected real numbers (batch, length[, features])"
         )
-    x = x.detach().to("cpu", torch.float64)
+    x = x.detach().to(torch.float64)
     x = x.reshape(1, -1, 1) if x.ndim == 1 else x.unsqueeze(-1) if x.ndim == 2 else x
     if x.shape[1] < 2:
         raise NeedError(f"{what}: sequences of length {x.shape[1]}; an autocorrelation needs 2 steps or more")

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from initkit import CommitError, JobContext
+from initkit._functional import call_with
 from initkit.probing.inputs import Inputs
 from initkit_ssm.layers import Layer, Site
 
@@ -16,7 +16,7 @@ _DEPTH = 3
 
 
 def layer_input(ctx: JobContext, layer: Layer, inputs: Any) -> Tensor:
-    """The sequences that enter a layer, (B, L, channels), in float64 on the CPU.
+    """The sequences that enter a layer, (B, L, channels), in float64 on ``ctx.device``.
 
     The kernels of some libraries do not see the sequences themselves; the module around them does, so the innermost
     of the layer's module and those around it that is called with a tensor of the layer's width counts. The model runs
@@ -45,7 +45,7 @@ def layer_input(ctx: JobContext, layer: Layer, inputs: Any) -> Tensor:
     given = Inputs.of(inputs() if callable(inputs) else inputs, ctx.device)
     try:
         with ctx.undisturbed() as model:
-            functional_call(model, copies, given.args, dict(given.kwargs))
+            call_with(model, copies, *given.args, **given.kwargs)
     except Exception as error:
         raise CommitError(
             f"{layer.title}: the model fails on inputs ({given}): {type(error).__name__}: "
@@ -59,7 +59,7 @@ def layer_input(ctx: JobContext, layer: Layer, inputs: Any) -> Tensor:
             f"{layer.title}: no tensor (batch, length, {channels}) or (batch, {channels}, length) enters it or the "
             "modules around it when the model reads inputs"
         )
-    return caught[min(caught)].detach().to("cpu", torch.float64)
+    return caught[min(caught)].detach().to(ctx.device, torch.float64)
 
 
 def _around(site: Site) -> list[nn.Module]:

@@ -63,17 +63,12 @@ class Code:
 
 def log(v: Tensor) -> Tensor:
     """Natural logarithm with the same bits on every processor; values above 0."""
-    return _apply(_elementary.log, v)
+    return _elementary.log(v.detach().to(torch.float64))
 
 
 def exp(v: Tensor) -> Tensor:
     """Exponential with the same bits on every processor."""
-    return _apply(_elementary.exp, v)
-
-
-def _apply(fn: Callable[..., object], v: Tensor) -> Tensor:
-    flat = v.detach().to(torch.float64).contiguous()
-    return torch.as_tensor(fn(flat.numpy().reshape(-1)), dtype=torch.float64).reshape(flat.shape)
+    return _elementary.exp(v.detach().to(torch.float64))
 
 
 def inverse_softplus(v: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ class OutputScale(LayerRecipe):
 
         def scale(ctx: JobContext) -> dict[str, Tensor]:
             x = checked(layer_input(ctx, layer, inputs), f"recipe {self.id}, what enters {layer.title}")
-            size = self._size(Response(layer, ctx.read, x.shape[1]), x)
+            size = self._size(Response(layer, ctx.read, x.shape[1], x.device), x)
             if not math.isfinite(size) or size <= 0:
                 raise CommitError(
                     f"recipe {self.id}, {layer.title}: its output has a mean square of {size:g} on inputs, so there is "

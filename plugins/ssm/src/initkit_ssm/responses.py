@@ -16,10 +16,15 @@ class Response:
         layer: the layer.
         read: gives the values of tensors by name.
         length: L, how many steps count.
+        device: where it is worked out; None is the CPU.
     """
 
-    def __init__(self, layer: Layer, read: Read, length: int) -> None:
+    def __init__(self, layer: Layer, read: Read, length: int, device: torch.device | None = None) -> None:
         self._layer, self._read, self._length = layer, read, length
+        self._device = device or torch.device("cpu")
+
+    def _value(self, role: str) -> Tensor:
+        return self._layer.read(role, self._read).to(self._device)
 
     def mean_square(self, moments: Tensor, x: Tensor) -> float:
         """E y² at the last step, mean over output channels.
@@ -64,7 +69,7 @@ class Response:
         with_themselves = torch.einsum("om,mn,on->o", c, (b @ b.mT) / (1 - lam[:, None] * lam), c).real
         variance = factor**2 / 2 * (with_conjugates + with_themselves)
         if "D" in self._layer.roles:
-            d = self._layer.read("D", self._read)
+            d = self._value("D")
             matrix = d if d.ndim == 2 else torch.diag(d)
             variance = variance + (matrix.square() + 2 * matrix * factor * (c @ b).real).sum(-1)
         return variance
@@ -75,14 +80,14 @@ class Response:
         Returns:
             float64 (directions, H, L) of independent channels, (outputs, inputs, L) of layers that mix them.
         """
-        layer, read, length = self._layer, self._read, self._length
+        layer, length = self._layer, self._length
         if layer.kind == "s4d":
             k = self._independent()
         else:
             lam, b, c, factor = self._multi()
             k = factor * powers_sum(lam.expand(*c.shape[:1], b.shape[1], len(lam)), c[:, None] * b.t(), length)
         if "D" in layer.roles:
-            d = layer.read("D", read)
+            d = self._value("D")
             if layer.kind == "s4d":
                 k[..., 0] += d.reshape(k.shape[0], -1) if d.ndim == 2 else d
             else:
@@ -90,14 +95,14 @@ class Response:
         return k
 
     def _independent(self) -> Tensor:
-        layer, read = self._layer, self._read
+        layer = self._layer
         roles, facts = layer.roles, layer.facts
         channels = facts["channels"]
-        rate, dt, c = (layer.read(role, read) for role in ("rate", "dt", "C"))
+        rate, dt, c = (self._value(role) for role in ("rate", "dt", "C"))
         a = -rate.to(torch.complex128)
         if "freq" in roles:
-            a = a + 1j * facts["sign"] * layer.read("freq", read)
-        b = layer.read("B", read)[0].to(torch.complex128) if "B" in roles else torch.ones_like(a)
+            a = a + 1j * facts["sign"] * self._value("freq")
+        b = self._value("B")[0].to(torch.complex128) if "B" in roles else torch.ones_like(a)
         a, b = (value.repeat(channels // len(value), 1) for value in (a, b))
         dt = dt.unsqueeze(-1) if dt.ndim == 1 else dt
         c = c.to(torch.complex128)
@@ -106,21 +111,21 @@ class Response:
 
     def _multi(self) -> tuple[Tensor, Tensor, Tensor, int]:
         """λ (N), B̄ (N, H), C (outputs, N) and the factor of pairs; of two directions the first."""
-        layer, read = self._layer, self._read
-        b, c = (layer.read(role, read).to(torch.complex128) for role in ("B", "C" if "C" in layer.roles else "C1"))
+        layer = self._layer
+        b, c = (self._value(role).to(torch.complex128) for role in ("B", "C" if "C" in layer.roles else "C1"))
         if layer.kind == "lru":
-            lam = torch.exp(torch.complex(-layer.read("nu", read), layer.read("theta", read)))
-            gain = layer.read("gamma", read).to(torch.complex128) if "gamma" in layer.roles else torch.ones_like(lam)
+            lam = torch.exp(torch.complex(-self._value("nu"), self._value("theta")))
+            gain = self._value("gamma").to(torch.complex128) if "gamma" in layer.roles else torch.ones_like(lam)
         else:
-            a = torch.complex(-layer.read("rate", read), layer.read("freq", read))
-            lam, gain = discretise(a, layer.read("dt", read).reshape(-1), layer.facts["disc"])
+            a = torch.complex(-self._value("rate"), self._value("freq"))
+            lam, gain = discretise(a, self._value("dt").reshape(-1), layer.facts["disc"])
         return lam, b * gain.unsqueeze(-1), c[:, : len(lam)], 2 if layer.facts["paired"] else 1
 
     def _mixed(self, x: Tensor) -> Tensor:
         """The layer's output, by the states of all modes, float64 (B, L, outputs)."""
         lam, b, c, factor = self._multi()
         length = x.shape[1]
-        steps = torch.arange(length, dtype=torch.float64)
+        steps = torch.arange(length, dtype=torch.float64, device=lam.device)
         impulse = torch.polar(lam.abs().unsqueeze(-1) ** steps, lam.angle().unsqueeze(-1) * steps)
         filters = torch.fft.fft(impulse, 2 * length)
         out = []
@@ -129,7 +134,7 @@ class Response:
             out.append(factor * (c @ states[:, :length]).real.t())
         y = torch.stack(out)
         if "D" in self._layer.roles:
-            d = self._layer.read("D", self._read)
+            d = self._value("D")
             y = y + (x @ d.t() if d.ndim == 2 else x * d)
         return y
 

@@ -37,10 +37,12 @@ from initkit import (
     Recipe,
     Rows,
     Set,
+    StoredModel,
 )
 from initkit._recipe import recipe
 from initkit.errors import listed
 from initkit_tokenizer import statistics
+from initkit_tokenizer.expanding import items_in_blocks
 from initkit_tokenizer.layout import RowLayout
 from initkit_tokenizer.model_tensors import VocabTensor, VocabTensors
 from initkit_tokenizer.reporting import remarks_of, row_table, say
@@ -144,7 +146,7 @@ class RowRecipe(Recipe):
         """
         giver = self.giver_of_head()
         tensors, plan, layout = self.layout(model, old_tokenizer, tokenizer)
-        padding = padding_of(model, tensors)
+        padding = self.padding_of(model, tensors)
         fresh = layout.fresh
         job = Job(
             "new rows",
@@ -164,6 +166,13 @@ class RowRecipe(Recipe):
         for tensor in tensors.tensors:
             yield self._fill(tensor, layout, plan, job, fresh, giver if tensor.role != "input" else self)
         yield from sets_of(model, tensors, plan, layout)
+
+    def plan_stored(self, model: Any, stored: StoredModel, **needs: Any) -> Iterator[Item]:
+        """Yield what :meth:`plan` does, each tensor in blocks of rows where recipe and head stream."""
+        if self.streams is None or self.giver_of_head().streams is None:
+            yield from self.plan(model, **needs)
+        else:
+            yield from items_in_blocks(self, model, stored, **needs)
 
     def layout(self, model: Any, old_tokenizer: Any, tokenizer: Any) -> tuple[VocabTensors, VocabPlan, RowLayout]:
         """The tensors, what becomes of each token, and where each row comes from.
@@ -253,6 +262,12 @@ class RowRecipe(Recipe):
             warnings.warn(f"{self.id}: {remark}", stacklevel=2)
         return found
 
+    @staticmethod
+    def padding_of(model: Any, tensors: VocabTensors) -> int | None:
+        """The input's padding index, which no statistic counts."""
+        found: int | None = getattr(model.get_submodule(tensors.input.name.rpartition(".")[0]), "padding_idx", None)
+        return found
+
     def trained(
         self, plan: VocabPlan, layout: RowLayout, old: Tensor, padding: int | None, tensor: VocabTensor
     ) -> Tensor:
@@ -314,12 +329,6 @@ def _assembled(task: RowTask, made: Tensor, values: Tensor) -> Tensor:
     copy = torch.tensor(layout.copy, device=rows.device)
     rows[copy >= 0] = task.old[copy[copy >= 0]]
     return rows.reshape(layout.rows, *values.shape[1:]).movedim(0, task.tensor.axis).contiguous()
-
-
-def padding_of(model: Any, tensors: VocabTensors) -> int | None:
-    """The input's padding index, which no statistic counts."""
-    found: int | None = getattr(model.get_submodule(tensors.input.name.rpartition(".")[0]), "padding_idx", None)
-    return found
 
 
 def sets_of(model: Any, tensors: VocabTensors, plan: VocabPlan, layout: RowLayout) -> Iterator[Set]:

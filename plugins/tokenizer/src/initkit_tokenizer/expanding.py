@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
-import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from initkit import Draw, FileError, JobContext, PlanError, Recipe, Report, Set
-from initkit._apply import made_recipes
+import initkit
+from initkit import Fill, Item, Job, JobContext, Recipe, Report, StoredModel
 from initkit.jobs import Progress
-from initkit.report import described
-from initkit.slots import slots_of
-from initkit.streams import Stream, stream_key
-from initkit_tokenizer.base import PairRecipe, RowRecipe, padding_of, sets_of
-from initkit_tokenizer.hollow import check_plain, edited, hollow_model
-from initkit_tokenizer.model_tensors import VocabTensor, VocabTensors
 from initkit_tokenizer.reporting import remarks_of, row_counts, say
-from initkit_tokenizer.row_blocks import RowBlocks, check_streams
-from initkit_tokenizer.saving import REPORT, write_tokenizer
-from initkit_tokenizer.shards import INDEX, FileRows, Shard, Stored, bytes_of, passed_on, shards_of
-from initkit_tokenizer.staging import staged
+from initkit_tokenizer.row_blocks import RowBlocks, RowDraw
 from initkit_tokenizer.task import RowTask
 
-_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".onnx", ".ckpt", ".index.json", ".ot")
-_TOKENIZER = ("tokenizer", "special_tokens_map", "added_tokens", "vocab", "merges", "chat_template", "spiece",
-              "sentencepiece", "source.spm", "target.spm")  # fmt: skip
-_SPARE = 16 << 20
-"""Bytes of room on the disk beyond the shards: configurations, tokenizer, report."""
+if TYPE_CHECKING:
+    from initkit_tokenizer.base import RowRecipe
 
 
 def expand_checkpoint(
@@ -43,217 +24,107 @@ def expand_checkpoint(
     target: str | os.PathLike[str],
     recipe: str | Recipe,
     *,
-    old_tokenizer: Any,
     tokenizer: Any,
+    old_tokenizer: Any = None,
     seed: int = 0,
     model: Any = None,
     force: bool = False,
     progress: Progress | None = None,
+    **needs: Any,
 ) -> Report:
     """Rewrite a model folder of transformers with a new vocabulary, whatever its size.
 
-    Headers alone are read; tensors with one row a token are read and written in blocks of rows, all others are copied
-    byte for byte. The rows are those that ``initkit.apply`` gives the loaded model with the same seed, bit for bit on
-    one machine. All is written into a hidden folder beside the target and moved there at the end: a failure or an
+    :func:`initkit.rewrite` with the names that matter here. Tensors with one row a token are read and written in blocks
+    of rows where the recipe ``streams``, else one at a time; all others are copied byte for byte. The rows are those
+    that ``initkit.apply`` gives the loaded model with the same seed, bit for bit on one machine. A failure or an
     interrupt leaves nothing, and the source is only read.
 
     Args:
         source: a folder with ``config.json`` and ``model.safetensors``, or shards with their index.
         target: where to. It must not exist, or be empty, unless ``force`` is given.
-        recipe: id or instance; one that asks for the two tokenizers alone and ``streams``.
-        old_tokenizer: the one that the model was made with, in any form that :meth:`Vocabulary.of` reads.
+        recipe: id or instance.
         tokenizer: the new one: of transformers or tokenizers, or the path of its file or folder.
+        old_tokenizer: the one that the model was made with, in any form that :meth:`Vocabulary.of` reads; None is the
+            one in the folder.
         seed: of the random streams.
         model: the model on the meta device, where the class that ``config.json`` names is not in transformers. It is
             left as it is.
         force: replace the target; it may be the source.
         progress: called as ``progress(iterable, words, total)``; returns what to iterate over.
+        needs: further data that the recipe asks for.
 
     Returns:
         Counts of rows, fallbacks with reasons, attributes set; also in ``target`` as ``initkit.report.json``.
 
     Raises:
-        InitError: the recipe cannot work in blocks; tokenizers, model and files do not fit each other; a row that is
-            used holds NaN; the target exists, or the disk has no room.
+        InitError: tokenizers, model and files do not fit each other; a row that is used holds NaN; the recipe runs the
+            model; the target exists, or the disk has no room.
     """
-    giver = _recipe(recipe)
-    head = giver.giver_of_head()
-    for one in (giver, head):
-        check_streams(one)
-    stream_key(seed, "seed")  # refuses a seed that is none
-    folder = Path(source)
-    config = check_plain(folder)
-    shards = shards_of(folder)
-    hollow = hollow_model(folder, config) if model is None else model
-    with torch.no_grad():
-        tensors, plan, layout = giver.layout(hollow, old_tokenizer, tokenizer)
-        places = _places(hollow, tensors, shards, giver.other_params or ())
-        sets = list(sets_of(hollow, tensors, plan, layout))
-        shapes = {
-            stored.name: tuple(layout.rows if axis == tensor.axis else n for axis, n in enumerate(tensor.shape))
-            for stored, tensor in places.values()
-        }
-        report = Report(type(hollow).__name__, seed, [described(giver)])
-        report.sets.extend(one for one in sets if "config." in one.path)
-        context = _Context(hollow, seed, report)
-        table: list[dict[str, Any]] = []
-        reasons: dict[tuple[int, str], str] = {}
-        needs = {"old_tokenizer": old_tokenizer, "tokenizer": tokenizer}
-        shared: dict[str, Any] = {}
-        with ExitStack() as stack:
-            made: dict[str, RowBlocks] = {}
-            for name, (stored, tensor) in places.items():
-                stream = stack.enter_context(stored.file.open("rb"))
-                rows = cast(Tensor, FileRows(stored, tensor.axis, stream))
-                maker = giver if tensor.role == "input" else head
-                trained = giver.trained(plan, layout, rows, padding_of(hollow, tensors), tensor)
-                task = RowTask(
-                    cast(JobContext, context), plan, layout, tensor, rows, trained, tensors.head is not None, needs,
-                    shared,
-                )  # fmt: skip
-                made[name] = RowBlocks(task, maker)
-            with staged(target, force=force) as new:
-                new.mkdir()
-                _check_room(new, shards, shapes)
-                total = _write_shards(new, shards, shapes, made, progress)
-                for name, blocks in made.items():
-                    task = blocks.task
-                    task.fallbacks = blocks.fallbacks
-                    reasons.update({(place, why): plan.new[place].token for place, why in task.fallbacks.items()})
-                    table.append({**row_counts(task, blocks.norm, blocks.distinct), "tensor": name})
-                remarks = remarks_of(plan, table, short=giver.short)
-                say(cast(JobContext, context), giver.id, plan, table, reasons, remarks)
-                grown = {
-                    tensor.name: (layout.rows - tensor.rows) * (math.prod(tensor.shape) // tensor.rows)
-                    for _, tensor in places.values()
-                }
-                _write_others(folder, new, sets, (total, sum(grown.values())), hollow, report)
-                write_tokenizer(tokenizer, new)
-                (new / REPORT).write_text(report.to_json(), encoding="utf-8")
-    for remark in remarks:
-        warnings.warn(f"{giver.id}: {remark}", stacklevel=2)
-    return report
+    if old_tokenizer is not None:
+        needs["old_tokenizer"] = old_tokenizer
+    return initkit.rewrite(
+        source, target, recipe, model=model, seed=seed, force=force, progress=progress, tokenizer=tokenizer, **needs
+    )
 
 
-class _Context:
-    """What a recipe that streams may ask of a job's context."""
+def items_in_blocks(
+    maker: RowRecipe, model: Any, stored: StoredModel, *, tokenizer: Any, old_tokenizer: Any
+) -> Iterator[Item]:
+    """What a recipe that streams yields for a checkpoint: the fills of its plan, each made a block of rows at a time.
 
-    def __init__(self, model: Any, seed: int, report: Report) -> None:
-        self.model, self.seed, self.device = model, seed, torch.device("cpu")
-        self._report = report
-
-    def sample(self, draw: Draw, name: str, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        return draw.sample(shape, dtype, Stream(self.seed, name), device=self.device)
-
-    def note(self, key: str, table: Any) -> None:
-        self._report.notes.add(key, table)
-
-
-def _recipe(given: str | Recipe) -> RowRecipe:
-    found = made_recipes(given)[0]
-    found.check()
-    if not isinstance(found, PairRecipe):
-        raise PlanError(
-            f"recipe {found.id} needs more than the two tokenizers, so it cannot work on a folder in blocks; load the "
-            f"model and apply the recipe to it, or take one such as tokenizer/subword"
-        )
-    return found
-
-
-def _places(
-    model: Any, tensors: VocabTensors, shards: list[Shard], other: Sequence[str]
-) -> dict[str, tuple[Stored, VocabTensor]]:
-    """The stored tensors with one row a token, by their name in the files.
-
-    Raises:
-        PlanError: one is not in the files, or has another shape there.
+    Args:
+        maker: the recipe.
+        model: on the meta device.
+        stored: its tensors in the files.
+        tokenizer: the new one.
+        old_tokenizer: the one that the model was made with.
     """
-    held = {one.name: one for shard in shards for one in shard.tensors}
-    slots = slots_of(model)
-    prefix = f"{getattr(model, 'base_model_prefix', '')}."
-    found: dict[str, tuple[Stored, VocabTensor]] = {}
-    for tensor in tensors.tensors:
-        slot = slots.find(tensor.name, "vocabulary")
-        names = [name for name in (slot.name, *slot.aliases) if name in held]
-        if not names:  # a base model's folder, or one that was saved as a base model
-            bare = [name.removeprefix(prefix) for name in (slot.name, *slot.aliases)]
-            names = [name for name in (*bare, *(prefix + name for name in bare)) if name in held]
-        if not names and not slot.saved:
-            continue
-        if not names:
-            raise PlanError(f"{tensor.name}: the model has it, the files of the folder do not")
-        for name in names:
-            if held[name].shape != tensor.shape:
-                raise PlanError(f"{name} has the shape {held[name].shape} in {held[name].file.name}, "
-                                f"config.json says {tensor.shape}")  # fmt: skip
-            found[name] = held[name], tensor
-    return found
-
-
-def _check_room(new: Path, shards: list[Shard], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    wanted = sum(len(text) + size for text, size in (shard.header(dict(shapes)) for shard in shards)) + _SPARE
-    free = shutil.disk_usage(new).free
-    if free < wanted:
-        raise FileError(f"the disk has {free / 1e9:.2f} GB free, the new folder needs {wanted / 1e9:.2f} GB")
-
-
-def _write_shards(
-    new: Path,
-    shards: list[Shard],
-    shapes: Mapping[str, tuple[int, ...]],
-    made: Mapping[str, RowBlocks],
-    progress: Progress | None,
-) -> int:
-    """Write all shards; returns how many bytes of tensors they hold."""
-    work = [(shard, one) for shard in shards for one in shard.tensors]
-    seen = iter(work if progress is None else progress(work, "tensors written", len(work)))
-    total = 0
-    for shard in shards:
-        header, size = shard.header(dict(shapes))
-        total += size
-        with shard.file.open("rb") as source, (new / shard.file.name).open("xb") as out:
-            out.write(header)
-            for _ in shard.tensors:
-                _, stored = next(seen)
-                blocks = made.get(stored.name)
-                for piece in passed_on(source, stored) if blocks is None else _pieces(blocks):
-                    out.write(piece)
-            out.flush()
-            os.fsync(out.fileno())
-    return total
-
-
-def _pieces(blocks: RowBlocks) -> Iterator[memoryview]:
-    for rows in blocks.blocks():
-        yield memoryview(bytes_of(rows.contiguous()))
-
-
-def _write_others(
-    folder: Path, new: Path, sets: Sequence[Set], sizes: tuple[int, int], model: Any, report: Report
-) -> None:
-    """Everything beside the shards: configurations edited, the old tokenizer and weights in other forms left out."""
-    left = []
-    total, grown = sizes
-    for file in sorted(folder.iterdir()):
-        name = file.name
-        if name == INDEX:
-            index = json.loads(file.read_text(encoding="utf-8"))
-            metadata = index.setdefault("metadata", {})
-            before = metadata.get("total_parameters")
-            metadata["total_size"] = total
-            if before is not None:
-                metadata["total_parameters"] = before + grown
-            (new / name).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-        elif name in ("config.json", "generation_config.json"):
-            holder = name.removesuffix(".json")
-            text = edited(file, holder, sets, getattr(model, holder, None))
-            (new / name).write_text(text, encoding="utf-8")
-        elif name == REPORT or (file.is_file() and name.startswith(_TOKENIZER)):
-            continue
-        elif not file.is_file() or name.endswith(_WEIGHTS):
-            if not (new / name).exists():
-                left.append({"file": name, "why": "a folder" if file.is_dir() else "it may hold the old vocabulary"})
+    run = _Run(maker, model, stored, {"old_tokenizer": old_tokenizer, "tokenizer": tokenizer})
+    ready: Job | None = None
+    for item in maker.items(model, old_tokenizer, tokenizer):
+        if isinstance(item, Job):
+            yield (ready := Job(item.name, run.begin, item.words))
+        elif isinstance(item, Fill) and ready is not None:
+            yield replace(item, draw=RowDraw(ready, item.draw.describe(), run.blocks_of(item.name)))
         else:
-            shutil.copyfile(file, new / name)
-    if left:
-        report.notes.add("files left out", left)
+            yield item
+    yield Job("what became of the rows", run.tell, "counts the rows that were copied, computed and padded")
+
+
+class _Run:
+    """The tasks of one recipe on one checkpoint; they begin when the recipe's job runs."""
+
+    def __init__(self, maker: RowRecipe, model: Any, stored: StoredModel, needs: dict[str, Any]) -> None:
+        self._maker, self._head, self._stored, self._needs = maker, maker.giver_of_head(), stored, needs
+        self._tensors, self._plan, self._layout = maker.layout(model, needs["old_tokenizer"], needs["tokenizer"])
+        self._padding = maker.padding_of(model, self._tensors)
+        self._blocks: dict[str, RowBlocks] = {}
+
+    def begin(self, ctx: JobContext) -> Mapping[str, Any]:
+        """Read which rows are sound, and make the tasks."""
+        shared: dict[str, Any] = {}
+        for tensor in self._tensors.tensors:
+            rows = self._stored.rows(tensor.name, tensor.axis)
+            trained = self._maker.trained(self._plan, self._layout, rows, self._padding, tensor)
+            untied = self._tensors.head is not None
+            task = RowTask(ctx, self._plan, self._layout, tensor, rows, trained, untied, self._needs, shared)
+            self._blocks[tensor.name] = RowBlocks(task, self._maker if tensor.role == "input" else self._head)
+        return {}
+
+    def blocks_of(self, name: str) -> Any:
+        """What gives the blocks of a tensor once the job has run."""
+        return lambda: self._blocks[name].blocks()
+
+    def tell(self, ctx: JobContext) -> Mapping[str, Any]:
+        """Put counts and remarks into the report."""
+        table, reasons = [], {}
+        for blocks in self._blocks.values():
+            task = blocks.task
+            task.fallbacks = blocks.fallbacks
+            reasons.update({(place, why): self._plan.new[place].token for place, why in task.fallbacks.items()})
+            table.append(row_counts(task, blocks.norm, blocks.distinct))
+        remarks = remarks_of(self._plan, table, short=self._maker.short)
+        say(ctx, self._maker.id, self._plan, table, reasons, remarks)
+        for remark in remarks:
+            warnings.warn(f"{self._maker.id}: {remark}", stacklevel=2)
+        return {}

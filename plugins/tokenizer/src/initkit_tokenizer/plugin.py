@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from initkit import Card, Need, Probe, hookimpl
 from initkit_tokenizer.cards_more import auto_card, more_cards
+
+if TYPE_CHECKING:
+    from initkit import CheckpointFolder
 
 TOKENIZER = Need(
     "tokenizer",
@@ -136,6 +139,16 @@ def initkit_folder(model: Any, needs: Mapping[str, Any]) -> Callable[[Path], Non
     from initkit_tokenizer.saving import write_folder
 
     return lambda folder: write_folder(model, tokenizer, folder)
+
+
+@hookimpl
+def initkit_checkpoint(folder: Path) -> CheckpointFolder | None:
+    """Folders of transformers."""
+    if not (folder / "config.json").is_file():
+        return None
+    from initkit_tokenizer.model_folder import ModelFolder, is_model_folder
+
+    return ModelFolder(folder) if is_model_folder(folder) else None
 
 
 @hookimpl

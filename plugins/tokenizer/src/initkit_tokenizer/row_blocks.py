@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from initkit import PlanError
-from initkit_tokenizer.shards import bytes_of
+from initkit import Draw, Job, Stream
+from initkit.shards import bytes_of
 from initkit_tokenizer.task import RowTask
 
 if TYPE_CHECKING:
@@ -92,14 +92,48 @@ class RowBlocks:
         return self._made[first:last]
 
 
-def check_streams(maker: RowRecipe) -> None:
-    """Refuse a recipe that needs old tensors whole.
+class RowDraw(Draw):
+    """The rows of a tensor, block by block.
 
-    Raises:
-        PlanError: it does.
+    Args:
+        job: after which they can be made.
+        words: how to describe them.
+        blocks: gives the blocks in order.
     """
-    if maker.streams is None:
-        raise PlanError(
-            f"recipe {maker.id} needs the whole model, so it cannot work on a folder in blocks; load the model and "
-            f"apply the recipe to it, or take one such as tokenizer/subword"
-        )
+
+    random = False
+
+    def __init__(self, job: Job, words: str, blocks: Callable[[], Iterator[Tensor]]) -> None:
+        self._job, self._words, self._blocks = job, words, blocks
+
+    def pieces(
+        self,
+        shape: Sequence[int],
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: Any = None,
+        device: torch.device | None = None,
+    ) -> Iterator[Tensor]:
+        """Yield the blocks."""
+        return self._blocks()
+
+    def sample(
+        self,
+        shape: Sequence[int],
+        dtype: torch.dtype,
+        stream: Stream,
+        *,
+        current: Tensor | None = None,
+        device: torch.device | None = None,
+    ) -> Tensor:
+        """Return all blocks as one tensor."""
+        return torch.cat(list(self._blocks())).reshape(tuple(shape))
+
+    def describe(self) -> str:
+        """As the draw of the loaded model."""
+        return self._words
+
+    def jobs(self) -> list[Any]:
+        """The job."""
+        return [self._job]

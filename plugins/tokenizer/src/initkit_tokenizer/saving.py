@@ -10,7 +10,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from initkit import FileError, Report
-from initkit_tokenizer.staging import staged
+from initkit.shards import staged
 
 REPORT = "initkit.report.json"
 _FILES = (

@@ -131,7 +131,7 @@ def _final_states(task: RowTask, ids: tuple[int, ...]) -> Tensor:
     seen: list[Tensor] = []
     handle = head.register_forward_pre_hook(lambda module, args: seen.append(args[0].detach()))
     try:
-        task.ctx.forward(torch.tensor([ids], device=task.ctx.read(task.tensor.name).device))
+        task.ctx.forward(torch.tensor([ids], device=task.ctx.device))
     except (TypeError, ValueError) as error:
         raise CommitError(
             f"recipe tokenizer/tool_token: {type(task.ctx.model).__name__} cannot be called with ids alone ({error})"

@@ -1,0 +1,1 @@
+"""Models that several processes hold together: DTensor parameters, data-parallel copies."""
