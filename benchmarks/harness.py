@@ -44,6 +44,9 @@ LIBRARIES = (
     "initkit-ssm",
     "initkit-ihmm",
     "initkit-tokenizer",
+    "wechsel",
+    "deepfocus",
+    "fasttext-community",
 )
 
 

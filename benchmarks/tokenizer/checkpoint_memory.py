@@ -138,7 +138,7 @@ def work(place: Path, kind: str, what: str) -> dict[str, float]:
 
     torch.set_num_threads(1)
     source, target = place / "model", place / f"{kind} {what}"
-    before = _peak()
+    before = peak_bytes()
     start, cpu = time.perf_counter(), time.process_time()
     needs = {"old_tokenizer": place / "old", "tokenizer": place / "new"}
     if kind == "blocks":
@@ -152,13 +152,13 @@ def work(place: Path, kind: str, what: str) -> dict[str, float]:
             model.resize_token_embeddings(model.config.vocab_size + ADDED, mean_resizing=False)
             model.save_pretrained(target)
     return {
-        "peak_mb": round((_peak() - before) / 1e6, 1),
+        "peak_mb": round((peak_bytes() - before) / 1e6, 1),
         "seconds": round(time.perf_counter() - start, 2),
         "cpu_seconds": round(time.process_time() - cpu, 2),
     }
 
 
-def _peak() -> int:
+def peak_bytes() -> int:
     """Bytes of memory that this process has held at most; unlike ``getrusage`` it counts nothing of its parent."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))

@@ -22,26 +22,29 @@ import numpy as np
 import torch
 
 import initkit
-from benchmarks.tokenizer._text import english
-from initkit_tokenizer import StaticVectors, Vocabulary
+from benchmarks.tokenizer._text import corpus
+from benchmarks.tokenizer._vectors import fasttext
+from initkit_tokenizer import Vocabulary
 from initkit_tokenizer.hiding import hidden
 
 SEEDS = (0, 1, 2)
 WORDS, LINES, LETTERS = 600, 400, 6
-EPOCHS, DIM, CHARACTERS = 5, 100, 8_000_000
 RECIPES: dict[str, dict[str, Any]] = {
     "zeros": {},
     "mean": {},
     "multivariate": {},
     "subword": {},
     "subword, weights=exp": {"weights": "exp"},
+    "wechsel, anchors=all": {"anchors": "all"},
+    "focus, anchors=all": {"anchors": "all"},
     "focus": {},
     "wechsel": {},
+    "ofa": {},
     "hybrid": {},
     "fit": {},
     "auto": {},
 }
-WITH_VECTORS = ("focus", "wechsel", "hybrid", "fit", "auto")
+WITH_VECTORS = ("focus", "wechsel", "ofa", "hybrid", "fit", "auto")
 
 
 def run() -> dict[str, Any]:
@@ -53,10 +56,8 @@ def run() -> dict[str, Any]:
     folder = Path(found.origin).parent / "model"
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
-    train, test, sources = english(CHARACTERS)
-    test = [line for line in test if len(line) > 60]
-    vectors = fasttext(train)
-    print("vectors", flush=True)
+    test = [line for line in corpus("en").test if len(line) > 60]
+    vectors = fasttext("en", lower=True)
     results: dict[str, dict[str, Any]] = {name: {"cosine": [], "seconds": []} for name in RECIPES}
     chosen: list[dict[str, Any]] = []
     uncut: list[float] = []
@@ -94,7 +95,7 @@ def run() -> dict[str, Any]:
         "seeds": list(SEEDS),
         "words": WORDS,
         "lines": LINES,
-        "text": {**sources, "training lines": len(train), "characters": sum(map(len, train))},
+        "text": corpus("en").facts(),
         "without the words": uncut,
         "rows": [
             {
@@ -117,19 +118,6 @@ def frequent(lines: list[str], tokenizer: Any) -> list[int]:
         (i, n) for (i, n), text in zip(counts.items(), texts, strict=True) if text.isalpha() and len(text) >= LETTERS
     ]
     return [i for i, _ in sorted(words, key=lambda one: (-one[1], one[0]))[:WORDS]]
-
-
-def fasttext(lines: list[str]) -> StaticVectors:
-    """Skip-gram fastText vectors of lower-cased words, with n-grams of 3 to 6 letters."""
-    from gensim.models import FastText
-    from gensim.utils import simple_preprocess
-
-    text = [simple_preprocess(line, min_len=1, max_len=30) for line in lines]
-    made = FastText(
-        text, vector_size=DIM, sg=1, window=5, min_count=5, min_n=3, max_n=6, bucket=200_000, epochs=EPOCHS, seed=0,
-        workers=1,
-    )  # fmt: skip
-    return StaticVectors.of(made.wv)
 
 
 def embed(model: Any, tokenizer: Any, lines: list[str]) -> torch.Tensor:

@@ -35,6 +35,9 @@ STARTS: dict[str, tuple[str, dict[str, Any]]] = {
     "subword": ("subword", {}),
     "subword, exp": ("subword", {"weights": "exp"}),
     "subword, head=mean": ("subword", {"head": "mean"}),
+    "cw2v": ("cw2v", {}),
+    "cw2v, lr=0.005": ("cw2v", {"lr": 0.005}),
+    "cw2v, compat=authors": ("cw2v", {"compat": "authors"}),
 }
 
 
@@ -51,7 +54,7 @@ def run() -> dict[str, Any]:
         base.append(bits(model, old, test))
         for case, new in targets.items():
             for name, start in starts(case).items():
-                changed = start(copy.deepcopy(model), old, new, seed)
+                changed = start(copy.deepcopy(model), old, new, train, seed)
                 before = bits(changed, new, test)
                 fit(changed, new, train, MORE, 1e-3, seed + 100)
                 found.setdefault((case, name), []).append({"before": before, "after": bits(changed, new, test)})
@@ -77,7 +80,7 @@ def run() -> dict[str, Any]:
     }
 
 
-def starts(case: str) -> dict[str, Callable[[LlamaForCausalLM, Any, Any, int], LlamaForCausalLM]]:
+def starts(case: str) -> dict[str, Callable[[LlamaForCausalLM, Any, Any, list[str], int], LlamaForCausalLM]]:
     found: dict[str, Callable[..., LlamaForCausalLM]] = {name: _recipe(*start) for name, start in STARTS.items()}
     if case == "grows":
         found["transformers"] = _transformers
@@ -85,17 +88,18 @@ def starts(case: str) -> dict[str, Callable[[LlamaForCausalLM, Any, Any, int], L
 
 
 def _recipe(name: str, options: dict[str, Any]) -> Callable[..., LlamaForCausalLM]:
-    def start(model: LlamaForCausalLM, old: Any, new: Any, seed: int) -> LlamaForCausalLM:
+    def start(model: LlamaForCausalLM, old: Any, new: Any, text: list[str], seed: int) -> LlamaForCausalLM:
+        needs = {"corpus": text} if name == "cw2v" else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             made = initkit.recipe(f"tokenizer/{name}", **options)
-            initkit.apply(model, made, tokenizer=new, old_tokenizer=old, seed=seed)
+            initkit.apply(model, made, tokenizer=new, old_tokenizer=old, seed=seed, **needs)
         return model
 
     return start
 
 
-def _transformers(model: LlamaForCausalLM, old: Any, new: Any, seed: int) -> LlamaForCausalLM:
+def _transformers(model: LlamaForCausalLM, old: Any, new: Any, text: list[str], seed: int) -> LlamaForCausalLM:
     torch.manual_seed(seed)
     model.resize_token_embeddings(len(new))
     return model

@@ -19,8 +19,10 @@ import hidden_words
 import hyperbolic
 import inr_meta
 import kan_figures
+import learned_rows
 import measuring
 import node_tables
+import ofa_coordinates
 import random_features
 import record
 import ssm_gated
@@ -288,6 +290,8 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **measuring.DRAWN,
     **token_starts.DRAWN,
     **hidden_words.DRAWN,
+    **ofa_coordinates.DRAWN,
+    **learned_rows.DRAWN,
 }
 
 

@@ -61,13 +61,17 @@ def cases() -> list[Case]:
             continue
         if card.name == "description":
             needs["descriptions"] = {"<tool>": "cad"}
-        found.append(Case(card.id, llama if card.name == "tool_token" else Tied, needs))
+        if card.name == "token_distillation":
+            needs["corpus"] = ["cabdab", "abcab", "dcab"] * 4
+        found.append(Case(card.id, llama if card.name in HIDDEN else Tied, needs))
     return found
 
 
 PAIRS = {
     "mean", "subword", "multivariate", "noisy_mean", "normal_per_dim", "normal", "zeros", "description", "tool_token",
+    "cross_init", "token_distillation",
 }  # fmt: skip
+HIDDEN = {"tool_token", "cross_init", "token_distillation"}
 
 
 @parametrize_with_checks(cases())

@@ -265,3 +265,14 @@ def test_rows_are_never_lost_unless_asked_for() -> None:
     assert RowLayout.of(plan, 6, multiple=4).padded == (2, 6, 7)
     with pytest.raises(PlanError, match="needs 3 rows, the model's embedding has 2"):
         RowLayout.of(plan, 2)
+
+
+def test_the_family_can_be_said() -> None:
+    marked = Tokenizer(models.WordLevel({"cat": 0, "##s": 1, "[UNK]": 2}, unk_token="[UNK]"))
+    spaced = Tokenizer(models.WordLevel({"▁cat": 0, "s": 1, "<unk>": 2}, unk_token="<unk>"))
+    assert Vocabulary.of(marked).family == Vocabulary.of(spaced).family == "plain"
+    assert set(make_plan(marked, spaced).copied) == set()
+    plan = make_plan(marked, spaced, old_family="wordpiece", new_family="metaspace")
+    assert plan.copied == {0: (0,), 1: (1,)}
+    read = Vocabulary.of(Vocabulary.of(marked), family="wordpiece")
+    assert read.keys == Vocabulary.of(marked, family="wordpiece").keys

@@ -6,8 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from initkit_tokenizer.corpus import Corpus
+    from initkit_tokenizer.cross_init import row_penalty
     from initkit_tokenizer.donors import Donor
     from initkit_tokenizer.expanding import expand_checkpoint
+    from initkit_tokenizer.factors import use_factors
     from initkit_tokenizer.layout import RowLayout
     from initkit_tokenizer.saving import save_model
     from initkit_tokenizer.static_vectors import StaticVectors
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Corpus",
     "Donor",
     "NewToken",
     "RowLayout",
@@ -27,10 +31,13 @@ __all__ = [
     "expand_checkpoint",
     "make_plan",
     "prior_penalty",
+    "row_penalty",
     "save_model",
+    "use_factors",
 ]
 
 _HOMES = {
+    "Corpus": "initkit_tokenizer.corpus",
     "Donor": "initkit_tokenizer.donors",
     "StaticVectors": "initkit_tokenizer.static_vectors",
     "NewToken": "initkit_tokenizer.vocab_plan",
@@ -41,7 +48,9 @@ _HOMES = {
     "expand_checkpoint": "initkit_tokenizer.expanding",
     "make_plan": "initkit_tokenizer.vocab_plan",
     "prior_penalty": "initkit_tokenizer.tool_token",
+    "row_penalty": "initkit_tokenizer.cross_init",
     "save_model": "initkit_tokenizer.saving",
+    "use_factors": "initkit_tokenizer.factors",
 }
 
 

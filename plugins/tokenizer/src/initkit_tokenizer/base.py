@@ -43,12 +43,14 @@ from initkit._recipe import recipe
 from initkit.errors import listed
 from initkit_tokenizer import statistics
 from initkit_tokenizer.expanding import items_in_blocks
+from initkit_tokenizer.families import Family
 from initkit_tokenizer.layout import RowLayout
 from initkit_tokenizer.model_tensors import VocabTensor, VocabTensors
 from initkit_tokenizer.reporting import remarks_of, row_table, say
 from initkit_tokenizer.special_ids import special_sets
 from initkit_tokenizer.task import RowTask
 from initkit_tokenizer.vocab_plan import VocabPlan, make_plan
+from initkit_tokenizer.vocabulary import Vocabulary
 
 UNTRAINED = 1e-16
 """A row without a larger entry has never been trained."""
@@ -72,6 +74,9 @@ class RowRecipe(Recipe):
         head_module: name of the output module, where it is not found.
         extra_vocab_params: further tensors with one row a token.
         other_params: names or globs of tensors with as many rows by chance.
+        max_gap: the longest run of ids without a token that is allowed in the new vocabulary.
+        old_family: how the old tokenizer's strings stand for bytes, where its parts do not tell.
+        new_family: likewise, of the new one.
     """
 
     reads_values: ClassVar[bool] = True
@@ -96,6 +101,9 @@ class RowRecipe(Recipe):
     head_module: str = ""
     extra_vocab_params: tuple[str, ...] | None = None
     other_params: tuple[str, ...] | None = None
+    max_gap: Annotated[int, Ge(0)] = 1024
+    old_family: Family | None = None
+    new_family: Family | None = None
 
     def rows(self, task: RowTask) -> Tensor:
         """Values of the new tokens' rows, (``task.count``, ``task.width``), float32.
@@ -145,6 +153,8 @@ class RowRecipe(Recipe):
             needs: further data, for :attr:`RowTask.needs`.
         """
         giver = self.giver_of_head()
+        old_tokenizer = Vocabulary.of(old_tokenizer, family=self.old_family, name="old_tokenizer")
+        tokenizer = Vocabulary.of(tokenizer, family=self.new_family)
         tensors, plan, layout = self.layout(model, old_tokenizer, tokenizer)
         padding = self.padding_of(model, tensors)
         fresh = layout.fresh
@@ -187,14 +197,7 @@ class RowRecipe(Recipe):
             extra=self.extra_vocab_params or (),
             other=self.other_params or (),
         )
-        plan = make_plan(
-            old_tokenizer,
-            tokenizer,
-            duplicates=self.duplicates,
-            ignore_case=self.ignore_case,
-            ignore_space=self.ignore_space,
-            copy_of=self.copy_of,
-        )
+        plan = self.vocab_plan(old_tokenizer, tokenizer)
         layout = RowLayout.of(plan, tensors.rows, multiple=self.pad_to_multiple_of, shrink=self.shrink)
         unknown = sorted(set(self.exclude or ()) - set(range(tensors.rows)))
         if unknown:
@@ -202,6 +205,20 @@ class RowRecipe(Recipe):
                 f"recipe {self.id}: exclude={listed(map(str, unknown))}: the model has {tensors.rows} rows"
             )
         return tensors, plan, layout
+
+    def vocab_plan(self, old_tokenizer: Any, tokenizer: Any) -> VocabPlan:
+        """What becomes of each token."""
+        return make_plan(
+            old_tokenizer,
+            tokenizer,
+            duplicates=self.duplicates,
+            ignore_case=self.ignore_case,
+            ignore_space=self.ignore_space,
+            copy_of=self.copy_of,
+            max_gap=self.max_gap,
+            old_family=self.old_family,
+            new_family=self.new_family,
+        )
 
     def giver_of_head(self) -> RowRecipe:
         """The recipe that makes the head's rows.
@@ -252,11 +269,14 @@ class RowRecipe(Recipe):
             trained = self.trained(plan, layout, old, padding, tensor)
             maker = self if tensor.role == "input" or giver is self else giver
             task = RowTask(ctx, plan, layout, tensor, old, trained, tensors.head is not None, needs, shared)
+            task.output = tensors.outputs[-1] if tensors.outputs else ""
             made = maker.made(task)
             reasons.update({(place, why): plan.new[place].token for place, why in task.fallbacks.items()})
             table.append(row_table(task, made))
-            found[tensor.name] = _assembled(task, made, values)
+            found[tensor.name] = task.assembled(made, values)
         remarks = remarks_of(plan, table, short=self.short)
+        if giver is not self and tensors.head is None:
+            remarks.append(f"head={self.head!r} makes no row: the model has no output matrix of its own")
         say(ctx, self.id, plan, table, reasons, remarks)
         for remark in remarks:
             warnings.warn(f"{self.id}: {remark}", stacklevel=2)
@@ -312,23 +332,6 @@ class PairRecipe(RowRecipe):
             old_tokenizer: the one that the model was made with.
         """
         yield from self.items(model, old_tokenizer, tokenizer)
-
-
-def _assembled(task: RowTask, made: Tensor, values: Tensor) -> Tensor:
-    """The rows that are written, in the order of their place; a tensor whose vocabulary axis comes later, whole."""
-    layout, dtype = task.layout, task.old.dtype
-    rows = torch.zeros(layout.rows, task.width, dtype=dtype, device=task.old.device)
-    rows[list(layout.computed)] = made.to(dtype)
-    for row, ids in layout.averaged.items():
-        rows[row] = task.old[list(ids)].to(torch.float64).mean(0).to(dtype)
-    if layout.padded:
-        rows[list(layout.padded)] = task.padding
-    fresh = layout.fresh
-    if task.tensor.axis == 0:
-        return rows[fresh].reshape(len(fresh), *values.shape[1:])
-    copy = torch.tensor(layout.copy, device=rows.device)
-    rows[copy >= 0] = task.old[copy[copy >= 0]]
-    return rows.reshape(layout.rows, *values.shape[1:]).movedim(0, task.tensor.axis).contiguous()
 
 
 def sets_of(model: Any, tensors: VocabTensors, plan: VocabPlan, layout: RowLayout) -> Iterator[Set]:

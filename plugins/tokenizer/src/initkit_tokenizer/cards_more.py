@@ -73,6 +73,11 @@ def more_cards(both: tuple[Need, ...]) -> list[Card]:
             "focus:Focus",
             "New rows as sparse means of the tokens both vocabularies share, weighted by a sparsemax of the cosine.",
         ),
+        (
+            "ofa",
+            "ofa:Ofa",
+            "New rows as means of rows with near word vectors of any language, in few coordinates if wanted.",
+        ),
     ]
     with_donor = [
         (

@@ -49,6 +49,7 @@ def sentencepiece(text: Sequence[str], size: int) -> PreTrainedTokenizerFast:
 
 old_tokenizer = byte_level(TEXT, 800)  # what the model was made with
 tokenizer = sentencepiece(TEXT, 1600)  # what it is to have
+corpus = TEXT  # for recipes that learn
 
 
 def static_vectors(words: int = 1000, dim: int = 32, window: int = 4) -> dict[str, NDArray[np.float32]]:

@@ -14,6 +14,7 @@ from initkit.jobs import Progress
 from initkit_tokenizer.reporting import remarks_of, row_counts, say
 from initkit_tokenizer.row_blocks import RowBlocks, RowDraw
 from initkit_tokenizer.task import RowTask
+from initkit_tokenizer.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from initkit_tokenizer.base import RowRecipe
@@ -79,6 +80,8 @@ def items_in_blocks(
         tokenizer: the new one.
         old_tokenizer: the one that the model was made with.
     """
+    old_tokenizer = Vocabulary.of(old_tokenizer, family=maker.old_family, name="old_tokenizer")
+    tokenizer = Vocabulary.of(tokenizer, family=maker.new_family)
     run = _Run(maker, model, stored, {"old_tokenizer": old_tokenizer, "tokenizer": tokenizer})
     ready: Job | None = None
     for item in maker.items(model, old_tokenizer, tokenizer):

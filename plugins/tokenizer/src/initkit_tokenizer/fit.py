@@ -110,7 +110,7 @@ class Fit(VectorRecipe):
         rows = task.old.to(torch.float32) if not len(flat) else task.old
         if not len(flat):
             flat = torch.zeros(1, dtype=torch.long, device=task.old.device)
-        near = Wechsel(vectors_of=self.vectors_of).shared_weights(task)
+        near = Wechsel(vectors_of=self.vectors_of, anchors=self.anchors).shared_weights(task)
         vectors = new_vectors(task, self.vectors_of)
         features = torch.cat(
             [

@@ -60,4 +60,4 @@ class Hybrid(VectorRecipe):
     def weights(self, task: RowTask) -> Neighbours:
         """The neighbours' weights."""
         finder = Wechsel if self.neighbours == "wechsel" else Focus
-        return finder(vectors_of=self.vectors_of).weights(task)
+        return finder(vectors_of=self.vectors_of, anchors=self.anchors).weights(task)

@@ -47,12 +47,14 @@ class VocabTensors:
         width: of an embedding.
         tensors: the input first.
         counts: dotted paths of attributes that hold the number of rows.
+        outputs: names of the modules that give logits, the one in use last.
     """
 
     rows: int
     width: int
     tensors: tuple[VocabTensor, ...]
     counts: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
 
     @property
     def input(self) -> VocabTensor:
@@ -95,29 +97,41 @@ class VocabTensors:
         return _Finder(model, slots_of(model)).find(embedding, head, list(extra), list(other))
 
 
+def input_rows(model: nn.Module) -> int:
+    """Rows of the table that tokens are looked up in.
+
+    Raises:
+        PlanError: there is no embedding, or several.
+    """
+    finder = _Finder(model, slots_of(model))
+    return int(finder.slot(copies(finder.input(""))[0], "weight").shape[0])
+
+
 class _Finder:
     def __init__(self, model: nn.Module, slots: Slots) -> None:
         self.model, self.slots = model, slots
         self.names = {id(module): name for name, module in model.named_modules(remove_duplicate=False)}
 
     def find(self, embedding: str, head: str, extra: list[str], other: list[str]) -> VocabTensors:
-        sources = copies(self._input(embedding))
+        sources = copies(self.input(embedding))
         source = sources[0]
-        weight = self._slot(source, "weight")
+        weight = self.slot(source, "weight")
         if len(weight.shape) != 2 or 0 in weight.shape:
             raise PlanError(_unreadable(weight))
         rows, width = weight.shape
         outputs = copies(self._output(head, rows, width))
         found = [self._tensor(weight, "input", rows, tied=False)]
-        found += [self._tensor(self._slot(module, "weight"), "input", rows) for module in sources[1:]]
+        found += [self._tensor(self.slot(module, "weight"), "input", rows) for module in sources[1:]]
         for module in outputs:
-            out = self._slot(module, "weight")
+            out = self.slot(module, "weight")
             place = next((i for i, tensor in enumerate(found) if tensor.name == out.name), None)
             if place is not None:
                 found[place] = self._tensor(out, "input", rows, tied=True)
             else:
                 self._check_memory(weight, out)
-                found.append(self._tensor(out, "head", rows))
+                # A decoder's own embedding that its head is tied to is read as an input, too.
+                reads = any(isinstance(owner, nn.Embedding) for owner in self._owners(out))
+                found.append(self._tensor(out, "input" if reads else "head", rows, tied=reads))
         for name in extra:
             slot = self._named(name)
             if slot.name not in {tensor.name for tensor in found}:
@@ -125,9 +139,11 @@ class _Finder:
         found += self._rest(found, rows, outputs, other)
         for tensor in found:
             _check_kind(self.slots[tensor.name])
-        return VocabTensors(rows, width, tuple(found), tuple(self._counts([*sources, *outputs], rows)))
+        modules = {id(owner): owner for tensor in found for owner in self._owners(self.slots[tensor.name])}
+        counts = tuple(self._counts(list(modules.values()), rows))
+        return VocabTensors(rows, width, tuple(found), counts, tuple(self.names[id(module)] for module in outputs))
 
-    def _input(self, name: str) -> nn.Module:
+    def input(self, name: str) -> nn.Module:
         if name:
             return self._module(name, "embedding")
         given = _asked(self.model, "get_input_embeddings")
@@ -153,7 +169,7 @@ class _Finder:
         heads = [
             (name, module)
             for name, module in self.model.named_modules()
-            if isinstance(module, nn.Linear) and module.out_features == rows
+            if rows == (module.out_features if isinstance(module, nn.Linear) else getattr(module, "nf", None))
         ]
         if len({id(module.weight) for _, module in heads}) > 1:
             raise PlanError(
@@ -170,8 +186,10 @@ class _Finder:
         strange = []
         for slot in self.slots.values():
             names = (slot.name, *slot.aliases)
-            if slot.name in known or rows not in slot.shape or not slot.dtype.is_floating_point:
+            if slot.name in known or rows not in slot.shape:
                 continue
+            if not slot.dtype.is_floating_point and not slot.saved:
+                continue  # positions and masks that a model makes anew when it is loaded
             if any(fnmatch.fnmatchcase(name, glob) for name in names for glob in other):
                 continue
             if _is_bias(slot, rows) and places & set(names):
@@ -202,9 +220,14 @@ class _Finder:
         # A square table has its tokens in rows, as nn.Embedding and nn.Linear have.
         return VocabTensor(slot.name, role, axes[0], rows, tuple(slot.shape), tied)
 
-    def _slot(self, module: nn.Module, attribute: str) -> Slot:
+    def _owners(self, slot: Slot) -> Iterator[nn.Module]:
+        """The modules that hold a tensor under one of its names."""
+        for name in (slot.name, *slot.aliases):
+            yield self.model.get_submodule(name.rpartition(".")[0])
+
+    def slot(self, module: nn.Module, attribute: str) -> Slot:
         name = self.names.get(id(module))
-        if hasattr(module, "base_layer"):
+        if hasattr(module, "base_layer") or hasattr(module, "token_adapter"):
             raise PlanError(
                 f"{name} carries an adapter with a vocabulary axis of its own; merge it into the model first "
                 f"(merge_and_unload), or train the whole module instead (modules_to_save)"
@@ -258,6 +281,8 @@ class _Finder:
                 seen.add(id(inner))
                 if inner.vocab_size == rows or (name == "" and part == "" and isinstance(inner.vocab_size, int)):
                     yield f"{prefix}config.{part}vocab_size"
+                further = [key for key, value in sorted(vars(inner).items()) if "vocab_size" in key and value == rows]
+                yield from (f"{prefix}config.{part}{key}" for key in further if key != "vocab_size")
 
 
 def copies(module: nn.Module | None) -> list[nn.Module]:

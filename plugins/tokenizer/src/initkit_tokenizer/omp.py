@@ -12,7 +12,7 @@ from torch import Tensor
 from initkit import CommitError
 from initkit_tokenizer.donor_recipe import DonorRecipe, Pairs
 from initkit_tokenizer.neighbours import weighted_rows
-from initkit_tokenizer.pursuit import pursue
+from initkit_tokenizer.pursuit import pursue, pursue_each
 from initkit_tokenizer.task import RowTask
 
 TRIED = (2, 4, 8, 16, 32, 64)
@@ -76,8 +76,9 @@ class Omp(DonorRecipe):
         held, kept = order[:cut], order[cut:].sort().values
         base = (values[held] - values[kept].mean(0)).norm()
         errors: dict[int, float] = {}
-        for k in (k for k in TRIED if k <= min(len(kept), anchors.shape[1])):
-            found = pursue(anchors[kept], anchors[held], k, normalized=self.normalize_atoms)
+        tried = [k for k in TRIED if k <= min(len(kept), anchors.shape[1])]
+        codes = pursue_each(anchors[kept], anchors[held], tried, normalized=self.normalize_atoms)
+        for k, found in zip(tried, codes, strict=True):
             guess = weighted_rows(values[kept], found.picks.clamp_min(0), found.coefficients)
             errors[k] = float(f"{float((guess - values[held]).norm() / base):.7g}")
         if not errors:

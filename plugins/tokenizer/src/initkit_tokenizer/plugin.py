@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TOKENIZER = Need(
     "tokenizer",
     loader="initkit_tokenizer.files:load_tokenizer",
-    help="the new tokenizer: of transformers or tokenizers, a tokenizer.json, or a folder that holds one",
+    help="the new tokenizer: of transformers, tokenizers, sentencepiece or tiktoken, or the path of its file or folder",
 )
 OLD = Need(
     "old_tokenizer",
@@ -27,6 +27,17 @@ DESCRIPTIONS = Need(
     "descriptions",
     loader="initkit_tokenizer.files:load_descriptions",
     help="new tokens with a text that describes each",
+)
+NAMES = Need(
+    "names",
+    loader="initkit_tokenizer.corpus:load_corpus",
+    help="many names, each of as many pieces as there are new tokens",
+    optional=True,
+)
+CORPUS = Need(
+    "corpus",
+    loader="initkit_tokenizer.corpus:load_corpus",
+    help="text that the new tokens occur in: a text file with a text a line, or strings",
 )
 COUNTS = Need("counts", help="how often each token occurs: a number for each id, or by token", optional=True)
 BOTH = (TOKENIZER, OLD)
@@ -99,6 +110,27 @@ def initkit_recipes() -> list[Card]:
             "initkit_tokenizer.tool_token:ToolToken",
             "Tools start, in the output matrix, where the model's own hidden states of their names point.",
             needs=(*BOTH, replace(DESCRIPTIONS, optional=True)),
+            bits="machine",
+        ),
+        Card(
+            "cross_init",
+            "initkit_tokenizer.cross_init:CrossInit",
+            "New tokens start at the encoder's output for the words that describe them: its last hidden states.",
+            needs=(*BOTH, replace(DESCRIPTIONS, optional=True), NAMES),
+            bits="machine",
+        ),
+        Card(
+            "token_distillation",
+            "initkit_tokenizer.token_distillation:TokenDistillation",
+            "New rows are learned: with them the model's last hidden states are those it has of the tokens' pieces.",
+            needs=(*BOTH, CORPUS),
+            bits="machine",
+        ),
+        Card(
+            "cw2v",
+            "initkit_tokenizer.cw2v:Cw2v",
+            "New rows as learned means of old ones: skip-grams of text in the new vocabulary, old rows held fixed.",
+            needs=(*BOTH, CORPUS),
             bits="machine",
         ),
         Card(

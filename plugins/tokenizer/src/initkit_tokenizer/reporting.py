@@ -68,6 +68,8 @@ def remarks_of(plan: VocabPlan, table: Sequence[Mapping[str, Any]], *, short: bo
         short: whether short rows are to be expected.
     """
     found = list(plan.warnings)
+    if plan.unchanged:
+        found.append("both tokenizers have the same tokens in the same places: no row changes")
     for row in table:
         ratio = row.get("norm, new/old")
         if ratio is not None and not (0.0 if short else SHORT) <= ratio <= LONG:

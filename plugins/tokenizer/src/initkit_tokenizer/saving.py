@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from initkit import FileError, Report
 from initkit.shards import staged
+from initkit_tokenizer.model_tensors import input_rows
 
 REPORT = "initkit.report.json"
 _FILES = (
@@ -20,6 +21,11 @@ _FILES = (
     "added_tokens.json",
     "chat_template.jinja",
     "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
 )
 
 
@@ -60,7 +66,7 @@ def write_folder(model: Any, tokenizer: Any, folder: Path) -> None:
     """
     if not callable(getattr(model, "save_pretrained", None)):
         raise FileError(f"model: {type(model).__name__} cannot save itself as a folder; one of transformers can")
-    rows = model.get_input_embeddings().weight.shape[0]
+    rows = input_rows(model)
     if callable(getattr(tokenizer, "__len__", None)) and len(tokenizer) > rows:
         raise FileError(f"the tokenizer has {len(tokenizer)} tokens, the model {rows} rows: apply a recipe first")
     folder.mkdir()

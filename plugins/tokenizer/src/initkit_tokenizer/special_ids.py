@@ -9,10 +9,10 @@ from torch import nn
 
 from initkit import Set
 from initkit_tokenizer.model_tensors import VocabTensors
+from initkit_tokenizer.roles import ROLES
 from initkit_tokenizer.vocab_plan import VocabPlan
 
-_ROLES = {"bos_token_id": "bos", "eos_token_id": "eos", "pad_token_id": "pad", "sep_token_id": "sep"}
-_OTHERS = ("decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id")
+_ENDS = ("_token_id", "_token_index")
 
 
 def special_sets(model: nn.Module, plan: VocabPlan, tensors: VocabTensors) -> Iterator[Set]:
@@ -26,22 +26,26 @@ def special_sets(model: nn.Module, plan: VocabPlan, tensors: VocabTensors) -> It
         plan: of the tokens.
         tensors: of the model.
     """
-    moved: dict[int, int] = {}
-    special = set(plan.old_special_ids)
+    everything: dict[int, int] = {}
     for new, olds in plan.copied.items():
         for old in olds:
             # A token that keeps its id stays itself, whatever else takes a copy of its row.
-            if new == old or (old in special and old not in moved):
-                moved[old] = new
-    for holder in ("config", "config.text_config", "generation_config"):
+            if new == old or old not in everything:
+                everything[old] = new
+    # An ordinary token in a role is a default that nobody set, unless it stays where it is.
+    special = set(plan.old_special_ids)
+    moved = {old: new for old, new in everything.items() if old == new or old in special}
+    for holder in ("config", "config.text_config", "config.encoder", "config.decoder", "generation_config"):
         owner: Any = model
         for part in holder.split("."):
             owner = getattr(owner, part, None)
         if owner is None:
             continue
-        for attribute in (*_ROLES, *_OTHERS):
+        # Roles, and what else points to a token: decoder_start_token_id, image_token_id.
+        for attribute in sorted(key for key in vars(owner) if key.endswith(_ENDS)):
             before = getattr(owner, attribute, None)
-            after = _followed(before, moved, plan.special_ids.get(_ROLES.get(attribute, "")))
+            role = attribute.removesuffix("_token_id")
+            after = _followed(before, moved if role in ROLES else everything, plan.special_ids.get(role))
             if before is not None and after is not None and after != before:
                 yield Set(f"{holder}.{attribute}", after, why=f"the token moves from {before} to {after}")
     for name, module in model.named_modules():

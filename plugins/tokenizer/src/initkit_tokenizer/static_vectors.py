@@ -79,11 +79,16 @@ class StaticVectors:
     def __contains__(self, word: str) -> bool:
         return word in self._places or word.lower() in self._places
 
-    def lookup(self, texts: Sequence[str]) -> Floats:
-        """Vectors of texts, (n, D); zeros where nothing is known. The text as it is, then in lower case."""
+    def lookup(self, texts: Sequence[str], *, exact: bool = False) -> Floats:
+        """Vectors of texts, (n, D); zeros where nothing is known.
+
+        Args:
+            texts: looked up as they are, then in lower case, then spelt by n-grams.
+            exact: leaves out lower case.
+        """
         found: Floats = np.zeros((len(texts), self.dim), dtype=np.float32)
         for row, text in enumerate(texts):
-            place = self._places.get(text, self._places.get(text.lower()))
+            place = self._places.get(text, None if exact else self._places.get(text.lower()))
             if place is not None:
                 found[row] = self._table[place]
             elif self._spell is not None and text:
@@ -91,6 +96,13 @@ class StaticVectors:
                     self._spelt[text] = self._spell(text)
                 found[row] = self._spelt[text]
         return found
+
+    def spelt(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Whether a text's vector comes from n-grams alone, (n,): it is no word of the table, and yet has one."""
+        if self._spell is None:
+            return np.zeros(len(texts), dtype=bool)
+        known = self.lookup(texts).any(1)
+        return known & np.array([text not in self for text in texts], dtype=bool)
 
     def rows(self, places: Sequence[int]) -> Floats:
         """Vectors of words by their place, (n, D)."""

@@ -54,6 +54,11 @@ def mean(table: Tensor, rows: Tensor) -> Tensor:
     return (total / len(rows)).to(torch.float32)
 
 
+def mean_norm(table: Tensor, rows: Tensor) -> float:
+    """Mean length of chosen rows."""
+    return float(torch.cat([block.norm(dim=1) for block in blocks(table, rows)]).mean())
+
+
 def deviation(table: Tensor, rows: Tensor, *, ddof: int = 0) -> Tensor:
     """Standard deviation of each column over chosen rows, (d,), float32 from float64 sums."""
     centre = mean(table, rows).to(torch.float64)

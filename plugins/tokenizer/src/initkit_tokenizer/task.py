@@ -40,6 +40,7 @@ class RowTask:
         fallbacks: places in ``plan.new`` that get the mean, and why; :meth:`fall_back` adds one.
         whole: the task that this is a part of, see :meth:`part`.
         first: place in its ``plan.new`` of the first token of this one.
+        output: name of the module that gives logits; "" where there is none.
     """
 
     ctx: JobContext
@@ -55,6 +56,7 @@ class RowTask:
     fallbacks: dict[int, str] = field(default_factory=dict)
     whole: RowTask | None = None
     first: int = 0
+    output: str = ""
 
     @property
     def role(self) -> Role:
@@ -96,6 +98,27 @@ class RowTask:
     def padding(self) -> Tensor:
         """What a row gets that no token owns, (d,). It must gain no probability: its bias is the lowest there is."""
         return self.old[self.trained].amin(0) if self.role == "bias" else self.mean.to(self.old.dtype)
+
+    def assembled(self, made: Tensor, values: Tensor) -> Tensor:
+        """The rows that are written, in the order of their place; a tensor whose vocabulary axis comes later, whole.
+
+        Args:
+            made: the computed rows.
+            values: the present tensor, its vocabulary axis first.
+        """
+        layout, dtype = self.layout, self.old.dtype
+        rows = torch.zeros(layout.rows, self.width, dtype=dtype, device=self.old.device)
+        rows[list(layout.computed)] = made.to(dtype)
+        for row, ids in layout.averaged.items():
+            rows[row] = self.old[list(ids)].to(torch.float64).mean(0).to(dtype)
+        if layout.padded:
+            rows[list(layout.padded)] = self.padding
+        fresh = layout.fresh
+        if self.tensor.axis == 0:
+            return rows[fresh].reshape(len(fresh), *values.shape[1:])
+        copy = torch.tensor(layout.copy, device=rows.device)
+        rows[copy >= 0] = self.old[copy[copy >= 0]]
+        return rows.reshape(layout.rows, *values.shape[1:]).movedim(0, self.tensor.axis).contiguous()
 
     def part(self, start: int, stop: int) -> RowTask:
         """The task of ``plan.new[start:stop]`` alone: same statistics, and the random numbers the whole has there."""

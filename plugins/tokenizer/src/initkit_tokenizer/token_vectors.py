@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from initkit import NeedError
 from initkit_tokenizer.static_vectors import Floats, StaticVectors
 from initkit_tokenizer.vocabulary import Vocabulary
 
-Source = Literal["auto", "text", "words"]
+Source = Literal["auto", "text", "words", "tokens"]
 MOST_WORDS = 50_000
 """Words of a table, the first ones, that tokens without a text of their own are looked for in."""
 
@@ -35,8 +36,11 @@ def token_vectors(vocabulary: Vocabulary, ids: Sequence[int], vectors: StaticVec
         ids: of tokens.
         vectors: of words.
         source: ``text``: the vector of the token's text; ``words``: the mean of the vectors of all words that contain
-            the token, weighted by how often they occur; ``auto``: the first, and the second where there is none.
+            the token, weighted by how often they occur; ``auto``: the first, and the second where there is none;
+            ``tokens``: the vector of the token's string, of a table that was trained on tokens.
     """
+    if source == "tokens":
+        return vectors.lookup([vocabulary.tokens[i] for i in ids], exact=True)
     if source == "words":
         found = np.zeros((len(ids), vectors.dim), dtype=np.float32)
     else:
@@ -49,6 +53,25 @@ def token_vectors(vocabulary: Vocabulary, ids: Sequence[int], vectors: StaticVec
             if mean is not None:
                 found[row] = mean
     return found
+
+
+def learned(vocabulary: Vocabulary, ids: Sequence[int], vectors: StaticVectors, source: Source) -> NDArray[np.bool_]:
+    """Whether a token's vector was learned, (n,): it is a word's of the table, or a mean of such; not n-grams alone."""
+    if source == "tokens":
+        return np.array([vectors.place(vocabulary.tokens[i]) is not None for i in ids], dtype=bool)
+    if source == "words":
+        return np.ones(len(ids), dtype=bool)
+    return ~vectors.spelt([text_of(vocabulary.keys[i].payload) for i in ids])
+
+
+def decoded_vectors(vocabulary: Vocabulary, ids: Sequence[int], vectors: StaticVectors) -> Floats:
+    """Vectors of what the tokenizer decodes each token alone to, spaces cut off, as it is written, (n, D).
+
+    So ``##ing`` keeps its mark, a special token is a text, and broken UTF-8 is U+FFFD: the packages of WECHSEL and
+    FOCUS ask for these.
+    """
+    whole = vocabulary.tokenizer()
+    return vectors.lookup([whole.decode([i], skip_special_tokens=False).strip() for i in ids], exact=True)
 
 
 def _means_of_words(vocabulary: Vocabulary, vectors: StaticVectors) -> dict[int, Floats]:
@@ -75,8 +98,8 @@ def aligned(
     """The old vectors turned into the space of the new ones by a bilingual dictionary.
 
     R minimises ||A R - B||_F among orthogonal matrices, where the rows of A and B are the vectors of word pairs;
-    nothing is centred or normalised. A pair counts in all combinations of its spellings (as it is, lower case,
-    title case) that both tables hold.
+    nothing is centred or normalised. A pair counts in all nine combinations of its spellings (as it is, lower case,
+    title case) that both tables hold, equal ones again.
 
     Args:
         old: vectors of the old language.
@@ -101,14 +124,15 @@ def aligned(
             if i is not None and j is not None:
                 left.append(i)
                 right.append(j)
-    if len(left) < old.dim:
+    used = len(set(zip(left, right, strict=True)))
+    if used < old.dim:
         raise NeedError(
-            f"dictionary: {len(left)} pairs are in both tables of {len(pairs)} given; a rotation of {old.dim} "
+            f"dictionary: {used} pairs are in both tables of {len(pairs)} given; a rotation of {old.dim} "
             f"dimensions needs at least {old.dim}"
         )
     product_matrix = old.rows(left).astype(np.float64).T @ new.rows(right).astype(np.float64)
     u, _, vt = np.linalg.svd(product_matrix)
-    return old.rotated(np.asarray(u @ vt, dtype=np.float32)), {"pairs given": len(pairs), "pairs used": len(left)}
+    return old.rotated(np.asarray(u @ vt, dtype=np.float32)), {"pairs given": len(pairs), "pairs used": used}
 
 
 def as_tensor(vectors: Floats, device: torch.device | str) -> Tensor:
@@ -117,4 +141,4 @@ def as_tensor(vectors: Floats, device: torch.device | str) -> Tensor:
 
 
 def _spellings(word: str) -> list[str]:
-    return list(dict.fromkeys((word, word.lower(), word.title())))
+    return [word, word.lower(), word.title()]

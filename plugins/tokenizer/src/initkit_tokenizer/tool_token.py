@@ -66,14 +66,16 @@ class ToolToken(RowRecipe):
         pieces = described_pieces(task, required=False)
         if task.role == "input":
             if not task.untied:
-                task.facts["head"] = "tied: rows of the input"
+                task.facts["head"] = (
+                    "tied: rows of the input" if task.output else "there is none: rows of the input alone"
+                )
             return mean_rows(task, pieces)
         return self._directions(task)
 
     def _directions(self, task: RowTask) -> Tensor:
         cutter = Cutter(Vocabulary.of(task.needs["old_tokenizer"], name="old_tokenizer"))
         names = [token.text.translate(_BRACKETS).strip() or token.text for token in task.plan.new]
-        length = self.compat_width**-0.5 if self.compat == "authors" else _mean_norm(task)
+        length = self.compat_width**-0.5 if self.compat == "authors" else statistics.mean_norm(task.old, task.trained)
         rows = torch.zeros(task.count, task.width, device=task.old.device)
         cuts = list(enumerate(cutter.cut([name.encode() for name in names])))
         task.fallbacks.clear()
@@ -114,11 +116,6 @@ def prior_penalty(prior: Tensor, *, strength: float = 1e-2, squared: bool = Fals
         return strength * distance
 
     return penalty
-
-
-def _mean_norm(task: RowTask) -> float:
-    parts = list(statistics.blocks(task.old, task.trained))
-    return float(torch.cat([part.norm(dim=1) for part in parts]).mean())
 
 
 def _final_states(task: RowTask, ids: tuple[int, ...]) -> Tensor:

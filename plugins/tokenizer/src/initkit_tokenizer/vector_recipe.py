@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from initkit import CommitError, Item, Normal
 from initkit_tokenizer import statistics
 from initkit_tokenizer.base import RowRecipe
 from initkit_tokenizer.neighbours import weighted_rows
-from initkit_tokenizer.static_vectors import StaticVectors
+from initkit_tokenizer.static_vectors import Floats, StaticVectors
 from initkit_tokenizer.task import RowTask
-from initkit_tokenizer.token_vectors import Source, aligned, as_tensor, token_vectors
+from initkit_tokenizer.token_vectors import Source, aligned, as_tensor, learned, token_vectors
 from initkit_tokenizer.vocabulary import Vocabulary
 
 
@@ -41,10 +40,14 @@ class VectorRecipe(RowRecipe):
 
     Args:
         vectors_of: ``text`` takes the vector of a token's text; ``words`` the mean over the words that contain the
-            token, weighted by counts; ``auto`` the second where the first is missing.
+            token, weighted by counts; ``auto`` the second where the first is missing; ``tokens`` the vector of the
+            token's string, of a table that was trained on tokens.
+        anchors: old tokens that new ones may lean on: those whose vector was ``learned``, or ``all`` that have one, be
+            it spelt by n-grams alone.
     """
 
     vectors_of: Source = "auto"
+    anchors: Literal["learned", "all"] = "learned"
 
     def plan(
         self,
@@ -138,13 +141,6 @@ def vector_needs(new: Any, old: Any, dictionary: Any) -> dict[str, Any]:
     return {"static_vectors": table, "old_static_vectors": source, "alignment": found}
 
 
-def old_vectors(task: RowTask, ids: list[int], source: Source) -> Tensor:
-    """Vectors of old tokens, (n, D); zeros where there is none."""
-    vocabulary = Vocabulary.of(task.needs["old_tokenizer"], name="old_tokenizer")
-    found = token_vectors(vocabulary, ids, task.needs["old_static_vectors"], source)
-    return as_tensor(found, task.old.device)
-
-
 def new_vectors(task: RowTask, source: Source) -> Tensor:
     """Vectors of new tokens, (n, D); zeros where there is none and for special tokens."""
     vocabulary = Vocabulary.of(task.needs["tokenizer"], name="tokenizer")
@@ -153,19 +149,33 @@ def new_vectors(task: RowTask, source: Source) -> Tensor:
     return as_tensor(found, task.old.device)
 
 
-def with_vector(task: RowTask, ids: list[int], source: Source) -> tuple[Tensor, Tensor]:
-    """Old tokens among ``ids`` that have a vector, and those vectors.
+def with_vector(
+    vocabulary: Vocabulary, ids: Sequence[int], vectors: StaticVectors, source: Source, which: str
+) -> tuple[list[int], Floats]:
+    """Places in ``ids`` of the tokens that have a vector, and those vectors.
+
+    Args:
+        vocabulary: that the ids belong to.
+        ids: of tokens.
+        vectors: of its words.
+        source: as in :func:`token_vectors`.
+        which: ``learned`` or ``all``.
 
     Raises:
         CommitError: there is none.
     """
-    vectors = old_vectors(task, ids, source)
-    alive = vectors.abs().amax(1) > 0 if len(ids) else torch.zeros(0, dtype=torch.bool, device=vectors.device)
-    if not bool(alive.any()):
+    found = token_vectors(vocabulary, ids, vectors, source)
+    alive = found.any(1)
+    some = int(alive.sum())
+    if which == "learned":
+        alive &= learned(vocabulary, ids, vectors, source)
+    if not alive.any():
         raise CommitError(
-            f"static_vectors: none of {len(ids)} old tokens to lean on has a vector; are they of these languages?"
+            f"static_vectors: none of {len(ids)} old tokens to lean on has a vector"
+            + (f" that was learned ({some} by n-grams alone: anchors=all takes them)" if some else "")
+            + "; are they of these languages?"
         )
-    return torch.tensor(ids, device=vectors.device)[alive], vectors[alive]
+    return np.flatnonzero(alive).tolist(), found[alive]
 
 
 def ordinary(task: RowTask) -> list[int]:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from initkit import NeedError
 from initkit.errors import did_you_mean, listed
+from initkit_tokenizer.families import Family
 from initkit_tokenizer.matching import Matcher, Roles
 from initkit_tokenizer.pieces import Cutter
 from initkit_tokenizer.vocabulary import Vocabulary
@@ -133,6 +134,8 @@ def make_plan(
     ignore_space: bool = False,
     copy_of: Mapping[str, str] | None = None,
     max_gap: int = 1024,
+    old_family: Family | None = None,
+    new_family: Family | None = None,
 ) -> VocabPlan:
     """Match the tokens of two tokenizers, and cut the new ones into old ones.
 
@@ -147,12 +150,15 @@ def make_plan(
         ignore_space: tokens without a match may take an old one that differs in its leading space alone.
         copy_of: new token to old token, as strings of the vocabularies; before all other rules.
         max_gap: the longest run of ids without a token that is allowed in the new vocabulary.
+        old_family: how the old tokenizer's strings stand for bytes, where its parts do not tell.
+        new_family: likewise, of the new one.
 
     Raises:
         NeedError: a tokenizer cannot be read; ids of the new one have a longer gap; a name of ``copy_of`` is unknown;
             a role fits two old tokens.
     """
-    source, target = Vocabulary.of(old, name="old_tokenizer"), Vocabulary.of(new, name="tokenizer")
+    source = Vocabulary.of(old, family=old_family, name="old_tokenizer")
+    target = Vocabulary.of(new, family=new_family, name="tokenizer")
     _check_gaps(target, max_gap)
     matcher = Matcher(source, duplicates=duplicates, ignore_case=ignore_case, ignore_space=ignore_space)
     roles = Roles(source, target)

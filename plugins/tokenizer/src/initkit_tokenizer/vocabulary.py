@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from tokenizers import Tokenizer
 
 from initkit import NeedError
+from initkit_tokenizer.backends import backend_of
 from initkit_tokenizer.families import Family, fallback_byte, family_of, lower_cases, text_bytes
-from initkit_tokenizer.roles import roles_of_strings, said_by
+from initkit_tokenizer.roles import roles_of_strings
 
 Kind = Literal["text", "byte", "added", "special"]
 
@@ -62,19 +61,18 @@ class Vocabulary:
         """Read a tokenizer.
 
         Args:
-            tokenizer: a ``tokenizers.Tokenizer``, a fast tokenizer of transformers, a ``Vocabulary``, or the path of a
-                ``tokenizer.json`` or of a folder that holds one.
-            family: overrides what the file's parts say.
+            tokenizer: a ``Vocabulary``, a ``tokenizers.Tokenizer``, a tokenizer of transformers, fast or slow, a
+                ``SentencePieceProcessor``, a ``tiktoken.Encoding``, or the path of a ``tokenizer.json``, of a
+                sentencepiece model or of a folder that holds one.
+            family: overrides what the tokenizer's parts say; a ``Vocabulary`` is read anew where it has another one.
             name: what errors call it.
 
         Raises:
             NeedError: it is none of these, holds no token, two tokens have one id, or an id is 2³¹ or more.
         """
         if isinstance(tokenizer, Vocabulary):
-            return tokenizer
-        made, said = _backend(tokenizer, name)
-        spec = json.loads(made.to_str())
-        added = {token["id"]: token for token in spec.get("added_tokens") or ()}
+            return tokenizer if family in (None, tokenizer.family) else tokenizer.read_as(family)
+        made, said = backend_of(tokenizer, name)
         by_id: dict[int, str] = {}
         for text, i in made.get_vocab(with_added_tokens=True).items():
             if by_id.get(i, text) != text:
@@ -85,6 +83,8 @@ class Vocabulary:
         if max(by_id) >= 2**31:
             raise NeedError(f"{name}: the id {max(by_id)} of {by_id[max(by_id)]!r} is 2**31 or more")
         tokens = {i: by_id[i] for i in sorted(by_id)}
+        spec = json.loads(made.to_str())
+        added = {token["id"]: token for token in spec.get("added_tokens") or ()}
         specials = {token["content"] for token in added.values() if token["special"]}
         kind = family or family_of(spec)
         return cls(
@@ -95,6 +95,11 @@ class Vocabulary:
             lower=lower_cases(spec),
             _spec=spec,
         )
+
+    def read_as(self, family: Family) -> Vocabulary:
+        """The same tokens as those of another family."""
+        added = {token["id"]: token for token in self._spec.get("added_tokens") or ()}
+        return replace(self, family=family, keys=_keys(self.tokens, self._spec, family, added))
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -108,6 +113,10 @@ class Vocabulary:
         """The id of the token that bears a role, where exactly one does."""
         texts = self.roles.get(role, ())
         return next((i for i, text in self.tokens.items() if text == texts[0]), None) if len(texts) == 1 else None
+
+    def tokenizer(self) -> Tokenizer:
+        """A copy of the tokenizer as it is."""
+        return Tokenizer.from_str(json.dumps(dict(self._spec)))
 
     def cutter(self) -> Tokenizer:
         """A copy of the tokenizer that cuts a token's text as it stands in the middle of a sentence.
@@ -125,47 +134,30 @@ class Vocabulary:
             model["dropout"] = None
         return Tokenizer.from_str(json.dumps(spec))
 
+    def reader(self) -> Tokenizer:
+        """A copy of the tokenizer that cuts whole texts as ever, neither cut off nor padded."""
+        return Tokenizer.from_str(json.dumps({**self._spec, "truncation": None, "padding": None}))
+
+    def frame(self, *, ends: bool = False) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Ids that the tokenizer puts before and after a text; where it puts none, its start token, if it has one.
+
+        Args:
+            ends: whether its end token stands in, too.
+        """
+        added = self.reader().encode("a").special_tokens_mask
+        ids = self.reader().encode("a").ids
+        text = [place for place, special in enumerate(added) if not special]
+        before, after = (ids[: text[0]], ids[text[-1] + 1 :]) if text else ([], [])
+        roles = [("bos", "cls")] * (not before) + [("eos", "sep")] * (ends and not after)
+        for pair in roles:
+            known = [i for i in map(self.role_id, pair) if i is not None][:1]
+            before, after = (known, after) if pair[0] == "bos" else (before, known)
+        return tuple(before), tuple(after)
+
     @property
     def continuing(self) -> str:
         """What marks a WordPiece token that goes on with a word."""
         return str((self._spec.get("model") or {}).get("continuing_subword_prefix") or "##")
-
-
-def _backend(tokenizer: Any, name: str) -> tuple[Tokenizer, dict[str, str]]:
-    if isinstance(tokenizer, Tokenizer):
-        return tokenizer, {}
-    if isinstance(tokenizer, (str, os.PathLike)):
-        return _from_path(Path(tokenizer), name)
-    made = getattr(tokenizer, "backend_tokenizer", None)
-    if isinstance(made, Tokenizer):
-        return made, said_by(tokenizer)
-    slow = " a slow tokenizer: save its fast form and give the folder;" if hasattr(tokenizer, "get_vocab") else ""
-    raise NeedError(
-        f"{name}: {type(tokenizer).__name__} is{slow or ' no tokenizer;'} it must be a tokenizers.Tokenizer, a fast "
-        f"tokenizer of transformers, or the path of a tokenizer.json or of a folder that holds one"
-    )
-
-
-def _from_path(path: Path, name: str) -> tuple[Tokenizer, dict[str, str]]:
-    file = path / "tokenizer.json" if path.is_dir() else path
-    if not file.is_file():
-        raise NeedError(f"{name}: there is no file {file}")
-    try:
-        made = Tokenizer.from_file(str(file))
-    except Exception as error:  # noqa: BLE001 - the Rust side raises bare Exception
-        raise NeedError(f"{name}: cannot read {file}: {' '.join(str(error).split())}") from None
-    said: dict[str, str] = {}
-    config = file.with_name("tokenizer_config.json")
-    if config.is_file():
-        try:
-            entries = json.loads(config.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise NeedError(f"{name}: cannot read {config}: {error}") from None
-        for key, value in entries.items():
-            text = value.get("content") if isinstance(value, dict) else value
-            if key.endswith("_token") and isinstance(text, str):
-                said[key.removesuffix("_token")] = text
-    return made, said
 
 
 def _keys(
