@@ -42,7 +42,7 @@ def run() -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
     test = [line for line in corpus("en").test if len(line) > 60]
-    vectors = StaticVectors.of(fasttext("en", lower=True))
+    vectors = StaticVectors.of(fasttext("en"))
     starts = {("ofa" if dim is None else f"ofa, dim={dim}"): {"dim": dim} for dim in DIMS} | OTHERS
     rows: dict[str, dict[str, Any]] = {name: {"kept rows": [], "factors": []} for name in starts}
     for seed in SEEDS:

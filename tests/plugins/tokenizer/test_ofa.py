@@ -81,7 +81,7 @@ class Pair(Tied):
 def apply(model: nn.Module | None = None, needs: dict[str, Any] = NEEDS, **options: Any) -> tuple[Any, initkit.Report]:
     model = Tied() if model is None else model
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r".* times as long as old ones")
+        warnings.filterwarnings("ignore", message=r".* times as long as old ones|.* no row changes")
         report = initkit.apply(model, initkit.recipe("tokenizer/ofa", **options), **needs)
     return model, report
 

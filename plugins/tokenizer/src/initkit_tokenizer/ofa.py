@@ -15,19 +15,12 @@ from torch import Tensor
 from initkit import CommitError, Fill, Item, Job, JobContext, Normal, OptionError, Output
 from initkit_tokenizer.factors import Factors
 from initkit_tokenizer.model_tensors import VocabTensors
-from initkit_tokenizer.neighbours import softmax_weights, weighted_rows
+from initkit_tokenizer.neighbours import weighted_rows
 from initkit_tokenizer.static_vectors import StaticVectors
 from initkit_tokenizer.task import RowTask
-from initkit_tokenizer.token_vectors import Source, as_tensor
-from initkit_tokenizer.vector_recipe import (
-    NeighbourRecipe,
-    Weights,
-    new_vectors,
-    ordinary,
-    vector_needs,
-    with_vector,
-)
-from initkit_tokenizer.vocabulary import Vocabulary
+from initkit_tokenizer.token_vectors import Source
+from initkit_tokenizer.vector_recipe import NeighbourRecipe, Weights, vector_needs
+from initkit_tokenizer.wechsel import Wechsel
 
 PREFIXES = {"input": "", "head": "head_"}
 """What the names of the factors of a tensor begin with."""
@@ -167,13 +160,8 @@ class Ofa(NeighbourRecipe):
 
     def weights(self, task: RowTask) -> Weights:
         """Softmax over the k nearest old tokens."""
-        ids = ordinary(task)
-        old = Vocabulary.of(task.needs["old_tokenizer"], name="old_tokenizer")
-        places, vectors = with_vector(old, ids, task.needs["old_static_vectors"], self.vectors_of, self.anchors)
-        wanted = new_vectors(task, self.vectors_of)
-        anchors = torch.tensor([ids[place] for place in places], device=task.old.device)
-        values, near = softmax_weights(wanted, as_tensor(vectors, task.old.device), self.k, self.temperature)
-        return Weights(anchors[near], values, wanted.abs().amax(1) > 0)
+        finder = Wechsel(vectors_of=self.vectors_of, anchors=self.anchors, k=self.k, temperature=self.temperature)
+        return finder.weights(task)
 
 
 def evenly(vectors: StaticVectors) -> StaticVectors:
