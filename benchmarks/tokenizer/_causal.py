@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from functools import cache
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.tokenizer._packages import cache_folder
+from benchmarks.tokenizer._text import corpus
 from initkit_tokenizer.vocabulary import Vocabulary
 
 BLOCK, BATCH = 128, 16
@@ -36,6 +38,18 @@ def byte_level(lines: list[str], size: int) -> Any:
     )
     made.train_from_iterator(lines, trainer)
     return made
+
+
+@cache
+def tokenizer_of(language: str, size: int) -> Any:
+    """:func:`byte_level` on a language's training text."""
+    return byte_level(corpus(language).train, size)
+
+
+@cache
+def blocks_of(language: str, size: int) -> Tensor:
+    """:func:`blocks` of a language's training text, cut by :func:`tokenizer_of`."""
+    return blocks(tokenizer_of(language, size), corpus(language).train)
 
 
 def blocks(tokenizer: Any, lines: list[str]) -> Tensor:
@@ -113,13 +127,14 @@ def bits_per_byte(model: LlamaForCausalLM, tokenizer: Any, lines: list[str]) -> 
     return nats / len(data) * eos / size / math.log(2)
 
 
-def trained(name: str, tokenizer: Any, lines: list[str], *, steps: int, seed: int, **shape: int) -> LlamaForCausalLM:
+def trained(name: str, language: str, size: int, *, steps: int, seed: int, **shape: int) -> LlamaForCausalLM:
     """A model trained from scratch, at 3e-3 with 50 steps of warm-up on a cosine of 1000; kept in the cache."""
+    tokenizer, lines = tokenizer_of(language, size), corpus(language).train
     key = fingerprint(Vocabulary.of(tokenizer), len(lines), sum(map(len, lines)), steps, seed, shape)
     folder = cache_folder() / f"{name}-{seed}-{key}"
     if not (folder / "model.safetensors").exists():
         model = llama(tokenizer.get_vocab_size(), seed=seed, **shape)
-        train(model, blocks(tokenizer, lines), steps=steps, rate=3e-3, warm=50, horizon=1000, seed=seed)
+        train(model, blocks_of(language, size), steps=steps, rate=3e-3, warm=50, horizon=1000, seed=seed)
         model.save_pretrained(folder)
     return LlamaForCausalLM.from_pretrained(folder).eval()  # type: ignore[no-any-return]
 

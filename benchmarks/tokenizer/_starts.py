@@ -52,10 +52,14 @@ STARTS: dict[str, Start] = {
     "focus": Start("focus", {}, VECTORS),
     "hybrid": Start("hybrid", {}, VECTORS),
     "hybrid, weights_of_pieces=exp": Start("hybrid", {"weights_of_pieces": "exp"}, VECTORS),
+    "hybrid, neighbours=focus, vectors_of=tokens, weights_of_pieces=exp": Start(
+        "hybrid", {"neighbours": "focus", "vectors_of": "tokens", "weights_of_pieces": "exp"}, TOKENS
+    ),
     "fit": Start("fit", {}, VECTORS),
     "auto": Start("auto", {}, VECTORS),
     "auto, with a donor": Start("auto", {}, (*VECTORS, *DONOR)),
     "map": Start("map", {}, DONOR),
+    "map, kind=ridge": Start("map", {"kind": "ridge"}, DONOR),
     **{f"omp, k={k}": Start("omp", {"k": k}, DONOR) for k in (2, 8, 64)},
     "omp": Start("omp", {}, DONOR),
 }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tokenizer._causal import fingerprint
+from benchmarks.tokenizer._causal import fingerprint, tokenizer_of
 from benchmarks.tokenizer._packages import cache_folder
 from benchmarks.tokenizer._text import corpus
 
@@ -24,6 +25,7 @@ def words_of(line: str) -> list[str]:
     return re.findall(r"\w+|[^\w\s]", line)
 
 
+@cache
 def fasttext(language: str, *, lower: bool = False) -> Path:
     """Skip-gram vectors of the words of a language's training text.
 
@@ -35,16 +37,11 @@ def fasttext(language: str, *, lower: bool = False) -> Path:
     return _trained(f"{language}{'-lower' * lower}", text, SETTINGS)
 
 
-def of_tokens(name: str, tokenizer: Any, lines: list[str]) -> Path:
-    """FOCUS' vectors: a bag of words over text that a tokenizer has cut, its tokens as words.
-
-    Args:
-        name: of the tokenizer, for the cache.
-        tokenizer: of ``tokenizers``.
-        lines: of text.
-    """
-    text = [one.tokens for one in tokenizer.encode_batch(lines, add_special_tokens=False)]
-    return _trained(f"{name}-tokens", text, {**SETTINGS, **OF_TOKENS})
+@cache
+def of_tokens(language: str, size: int) -> Path:
+    """FOCUS' vectors: a bag of words over training text that a byte-level tokenizer has cut, its tokens as words."""
+    cut = tokenizer_of(language, size).encode_batch(corpus(language).train, add_special_tokens=False)
+    return _trained(f"{language}-{size}-tokens", [one.tokens for one in cut], {**SETTINGS, **OF_TOKENS})
 
 
 def _trained(name: str, text: list[list[str]], settings: dict[str, Any]) -> Path:

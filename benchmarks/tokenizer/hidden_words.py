@@ -24,7 +24,7 @@ import torch
 import initkit
 from benchmarks.tokenizer._text import corpus
 from benchmarks.tokenizer._vectors import fasttext
-from initkit_tokenizer import Vocabulary
+from initkit_tokenizer import StaticVectors, Vocabulary
 from initkit_tokenizer.hiding import hidden
 
 SEEDS = (0, 1, 2)
@@ -41,6 +41,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "wechsel": {},
     "ofa": {},
     "hybrid": {},
+    "hybrid, weights_of_pieces=exp": {"weights_of_pieces": "exp"},
     "fit": {},
     "auto": {},
 }
@@ -57,7 +58,7 @@ def run() -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
     test = [line for line in corpus("en").test if len(line) > 60]
-    vectors = fasttext("en", lower=True)
+    vectors = StaticVectors.of(fasttext("en", lower=True))
     results: dict[str, dict[str, Any]] = {name: {"cosine": [], "seconds": []} for name in RECIPES}
     chosen: list[dict[str, Any]] = []
     uncut: list[float] = []

@@ -14,7 +14,6 @@ import time
 import warnings
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,7 +23,10 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 import initkit
 from benchmarks.tokenizer._causal import bits_per_byte
 from benchmarks.tokenizer._starts import Case
-from benchmarks.tokenizer.german import case_of
+from benchmarks.tokenizer._text import dictionary
+from benchmarks.tokenizer._vectors import fasttext as fasttext_file
+from benchmarks.tokenizer._vectors import of_tokens
+from benchmarks.tokenizer.german import SIZE, case_of
 
 Rows = Callable[[Tensor], tuple[Tensor, set[int], dict[str, int]]]
 
@@ -37,8 +39,8 @@ def run() -> dict[str, Any]:
     )
     found = []
     for package, recipe, options, kind, rows in (
-        ("wechsel", "wechsel", {}, "vectors", _wechsel(case, old, new)),
-        ("deepfocus", "focus", {}, "vectors of tokens", _focus(case, old, new)),
+        ("wechsel", "wechsel", {}, "vectors", _wechsel(old, new)),
+        ("deepfocus", "focus", {}, "vectors of tokens", _focus(old, new)),
     ):
         begin = time.perf_counter()
         theirs, random, counts = _model(case, rows)
@@ -97,17 +99,16 @@ def _ours(case: Case, name: str, options: dict[str, Any], kind: str) -> LlamaFor
     return made
 
 
-def _wechsel(case: Case, old: Any, new: Any) -> Rows:
+def _wechsel(old: Any, new: Any) -> Rows:
     import fasttext
     from wechsel import WECHSEL
 
-    needs = case.needs["vectors"]
     with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:
-        file.write("".join(f"{a}\t{b}\n" for a, b in needs["dictionary"]))
+        file.write("".join(f"{a}\t{b}\n" for a, b in dictionary()))
         file.flush()
         made = WECHSEL(
-            fasttext.load_model(str(needs["old_static_vectors"])),
-            fasttext.load_model(str(needs["static_vectors"])),
+            fasttext.load_model(str(fasttext_file("en"))),
+            fasttext.load_model(str(fasttext_file("de"))),
             bilingual_dictionary=file.name,
         )
 
@@ -119,12 +120,12 @@ def _wechsel(case: Case, old: Any, new: Any) -> Rows:
     return rows
 
 
-def _focus(case: Case, old: Any, new: Any) -> Rows:
+def _focus(old: Any, new: Any) -> Rows:
     import fasttext
     from deepfocus import FOCUS
     from deepfocus.focus import get_overlapping_tokens
 
-    path = Path(case.needs["vectors of tokens"]["static_vectors"])
+    path = of_tokens("de", SIZE)
     known = set(fasttext.load_model(str(path)).words)
     overlap, others = get_overlapping_tokens(new, old, match_symbols=False, exact_match_all=True, fuzzy_match_all=False)
     random = {one.target.id for token, one in others.items() if token not in known}

@@ -30,10 +30,11 @@ def hidden_words() -> str:
     without = sum(found["without the words"]) / len(seeds)
     named = ", ".join(f"{name} {versions[name]}" for name in ("python", "torch", "numpy", "gensim") if name in versions)
     text = found["text"]
+    files = ", ".join(f"{count} files of {package}" for package, count in text["files"].items())
     return (
         f"{found['words']} words, {found['lines']} lines, seeds {seeds[0]}–{seeds[-1]}; with the words cut into pieces "
-        f"by the smaller tokenizer the cosine is {without:.3f}. Vectors from {text['characters'] / 1e6:.1f} million "
-        f"characters of {text['help pages']} help pages and {text['manual pages']} manual pages. {named}."
+        f"by the smaller tokenizer the cosine is {without:.3f}. Vectors from {text['bytes']['train'] / 1e6:.1f} MB of "
+        f"text: {files}. {named}."
     )
 
 

@@ -12,6 +12,7 @@ matplotlib.use("svg")
 
 import beam
 import clusterings
+import causal
 import coordinate_networks
 import field_references
 import hidden_markov
@@ -292,6 +293,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **hidden_words.DRAWN,
     **ofa_coordinates.DRAWN,
     **learned_rows.DRAWN,
+    **causal.DRAWN,
 }
 
 

@@ -21,9 +21,10 @@ import initkit_tokenizer.example
 from initkit import CommitError, InitError, NeedError, OptionError
 from initkit.testing import Case, parametrize_with_checks
 from initkit_tokenizer import Donor, StaticVectors, Vocabulary, make_plan
+from initkit_tokenizer.auto import _winner
 from initkit_tokenizer.example import TEXT, byte_level, sentencepiece
 from initkit_tokenizer.hiding import hidden
-from initkit_tokenizer.map import procrustes
+from initkit_tokenizer.map import Map, procrustes, similarity
 from initkit_tokenizer.neighbours import nearest, softmax_weights, sparsemax, sparsemax_weights, unit, weighted_rows
 from initkit_tokenizer.pursuit import pursue
 from initkit_tokenizer.ridge import Ridge
@@ -262,6 +263,29 @@ def test_ridge_finds_a_linear_map_and_knows_noise() -> None:
     assert noise.penalty == 3.0
 
 
+@given(st.integers(3, 8), st.integers(3, 8), st.floats(0.1, 10))
+def test_similarity_undoes_a_rotation_and_its_scale(width: int, wider: int, size: float) -> None:
+    numbers = torch.Generator().manual_seed(width)
+    x = torch.randn(40, min(width, wider), generator=numbers, dtype=torch.float64)
+    into = torch.linalg.qr(torch.randn(wider, wider, generator=numbers, dtype=torch.float64)).Q[: x.shape[1]]
+    y = size * x @ into + 1
+    made, scale, shared = similarity(x[:30], y[:30], x[30:])
+    torch.testing.assert_close(made, y[30:].float(), atol=1e-4, rtol=1e-4)
+    assert (scale, shared) == (pytest.approx(size), pytest.approx(1))
+
+
+def test_similarity_keeps_the_spread_that_least_squares_would_shrink() -> None:
+    numbers = torch.Generator().manual_seed(8)
+    x = torch.randn(400, 6, generator=numbers)
+    y = x @ torch.linalg.qr(torch.randn(6, 6, generator=numbers)).Q + 2 * torch.randn(400, 6, generator=numbers)
+    made, _, shared = similarity(x, y, x)
+    assert float((made - y.mean(0)).norm()) == pytest.approx(float((y - y.mean(0)).norm()), rel=1e-4)
+    least = procrustes(x, y, x)
+    ratio = float((least - y.mean(0)).norm() / (made - y.mean(0)).norm())
+    assert ratio == pytest.approx(shared, rel=0.02)
+    assert shared < 0.6
+
+
 def test_procrustes_undoes_a_rotation() -> None:
     numbers = torch.Generator().manual_seed(6)
     rotation = torch.linalg.qr(torch.randn(5, 5, generator=numbers)).Q
@@ -311,8 +335,8 @@ def test_kept_rows_are_copied_and_new_ones_fit_better_than_the_mean(name: str) -
         assert bool(torch.isfinite(weight).all())
 
 
-def test_map_finds_the_rows_that_a_donor_knows() -> None:
-    model, report = apply("map")
+def test_ridge_finds_the_rows_that_a_donor_knows() -> None:
+    model, report = apply("map", kind="ridge")
     ids = [NEW.get_vocab()[word] for word in FRESH]
     truth = true_rows(NEW, 0)[ids]
     share = (model.embedding.weight.detach()[ids] - truth).norm() / (truth - truth.mean(0)).norm()
@@ -322,9 +346,44 @@ def test_map_finds_the_rows_that_a_donor_knows() -> None:
     assert rows[0]["anchors"] == OLD.get_vocab_size() - 6  # all but five words and the special token
 
 
+def test_auto_prefers_the_first_of_those_that_no_other_beats() -> None:
+    numbers = torch.Generator().manual_seed(9)
+    noise = torch.randn(200, generator=numbers)
+    good, equal, poor = noise + 1, noise.flip(0) + 1.05, noise
+    zero, failed = torch.zeros(200), torch.full((200,), float("-inf"))
+    names = ["a", "b", "c", "mean"]
+    assert _winner([good, equal, poor, zero], names) == 0
+    assert _winner([equal, good, poor, zero], names) == 0
+    assert _winner([poor, equal, good, zero], names) == 1
+    assert _winner([failed, poor, good, zero], names) == 2
+    assert _winner([noise, noise.flip(0), failed, zero], names) == 3
+    assert _winner([noise, noise.flip(0)], ["a", "b"]) == 0
+
+
+def test_auto_goes_on_where_the_chosen_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Map.transfer
+
+    def transfer(self: Map, task: Any, pairs: Any) -> Tensor:
+        if any(token.text == " " + FRESH[0] for token in task.plan.new):
+            raise CommitError("not these")
+        return whole(self, task, pairs)
+
+    monkeypatch.setattr(Map, "transfer", transfer)
+    _, report = apply("auto", donor={"input": true_rows(NEW, 0), "head": true_rows(NEW, 1)}, candidates=("map", "mean"))
+    rows = next(rows for key, rows in report.notes.items() if key.endswith("auto rows"))
+    assert [row.get("recipe") for row in rows] == ["mean", "mean", None]
+    assert "map restored hidden tokens, but fails on the new ones: not these" in str(
+        report.notes["tokenizer/auto remarks"]
+    )
+
+
 def test_auto_picks_what_is_exact_and_the_mean_where_nothing_holds() -> None:
     numbers = torch.Generator().manual_seed(2)
-    noisy = {role: rows + 0.5 * torch.randn(rows.shape, generator=numbers) for role, rows in DONOR.items()}
+    turn = torch.linalg.qr(torch.randn(HIDDEN_WIDTH, HIDDEN_WIDTH, generator=numbers)).Q
+    noisy = {
+        role: rows @ turn + 0.5 * torch.randn(rows.shape, generator=numbers)
+        for role, rows in (("input", true_rows(NEW, 0)), ("head", true_rows(NEW, 1)))
+    }
     _, report = apply("auto", donor=noisy)
     rows = next(rows for key, rows in report.notes.items() if key.endswith("auto rows"))
     assert [row.get("recipe") for row in rows] == ["map", "map", None]

@@ -27,6 +27,8 @@ ALWAYS = ("subword", "mean")
 WITH_VECTORS = ("fit", "hybrid", "wechsel", "focus")
 WITH_DONOR = ("map", "omp", "clp")
 FEWEST = 10
+ENOUGH = 100
+"""Hidden tokens below which averages tell recipes apart badly; up to a quarter of the known ones are taken for it."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +36,18 @@ class Auto(RowRecipe):
     """Picks the recipe that best restores known tokens which it hides from itself, for input and head apart.
 
     Some of the tokens that both vocabularies have, of the kind that most new ones are, are hidden; each recipe that the
-    data at hand allow makes their rows anew, and these are compared with the true ones. The best recipe then makes the
-    rows of the new tokens; the mean is given up only for one that is better by two standard errors. The report holds
-    the table. Word vectors (``static_vectors``) allow fit, hybrid, wechsel and focus, a ``donor`` map, omp and clp;
-    subword and mean are always tried. A bias is the mean of the old ones.
+    data at hand allow makes their rows anew, and these are compared with the true ones. The new tokens' rows are then
+    made by the first recipe that no other beats by two standard errors; the mean is given up only for one that so beats
+    it. The report holds the table. A ``donor`` allows map, omp and clp, word vectors (``static_vectors``) fit, hybrid,
+    wechsel and focus, in this order of preference; subword and mean are always tried. A bias is the mean of the old
+    ones.
 
     Args:
-        candidates: names of recipes to try; () is all that the data allow.
-        hide: share of the known tokens that are hidden.
+        candidates: names of recipes to try, the preferred ones first; () is all that the data allow.
+        hide: share of the known tokens that are hidden; where that makes fewer than 100, up to a quarter.
         most: the most tokens that are hidden.
-        score: ``cosine`` between made and true rows, or ``error``: the distance as a share of the mean row's.
+        score: ``cosine`` between made and true rows, both less the mean of the old ones (so the mean itself has 0), or
+            ``error``: the distance as a share of the mean row's.
 
     Source: ours.
     """
@@ -107,20 +111,31 @@ class Auto(RowRecipe):
         """The rows of the recipe that restores hidden tokens best."""
         if task.role == "bias":
             return task.mean.expand(task.count, task.width)
-        chosen = self._chosen(task)
-        task.facts["recipe"] = _short(chosen)
-        if chosen.uses_pieces:
+        *ranking, last = self._ranking(task)
+        for one in ranking:
+            try:
+                return self._used(one, task)
+            except InitError as error:
+                remark = f"{_short(one)} restored hidden tokens, but fails on the new ones: {error}"
+                task.ctx.note(f"{self.id} remarks", [{"remark": f"{task.tensor.name}: {remark}"}])
+        return self._used(last, task)
+
+    def _used(self, one: RowRecipe, task: RowTask) -> Tensor:
+        task.fallbacks.clear()
+        task.facts["recipe"] = _short(one)
+        if one.uses_pieces:
             for place, token in enumerate(task.plan.new):
                 if token.kind != "pieces":
                     task.fall_back(place, token.why or "a special token without a counterpart")
-        return chosen.rows(task)
+        return one.rows(task)
 
-    def _chosen(self, task: RowTask) -> RowRecipe:
+    def _ranking(self, task: RowTask) -> list[RowRecipe]:
+        """The candidates, the chosen one first, then those that come next."""
         contestants: list[RowRecipe] = task.needs["contestants"]
         test = self._exam(task)
         if len(contestants) == 1 or test.count < FEWEST:
             task.facts["chosen by"] = "default" if len(contestants) > 1 else "no other"
-            return contestants[0]
+            return contestants
         ids = torch.tensor(
             [task.plan.copied[token.id][0] for token in test.plan.new], dtype=torch.long, device=task.old.device
         )
@@ -135,7 +150,8 @@ class Auto(RowRecipe):
                 table.append({**row, "cosine": None, "error, as a share of the mean's": None, "why not": str(error)})
                 scores.append(torch.full((test.count,), float("-inf")))
                 continue
-            cosines = torch.nn.functional.cosine_similarity(made, truth, dim=1)
+            # Centred: what all rows share says nothing of a token, and in a head the softmax does not see it.
+            cosines = torch.nn.functional.cosine_similarity(made - test.mean, truth - test.mean, dim=1)
             cosine = _digits(cosines.mean())
             error_share = _digits((made - truth).norm() / (test.mean - truth).norm())
             table.append({**row, "cosine": cosine, "error, as a share of the mean's": error_share, "why not": ""})
@@ -144,7 +160,8 @@ class Auto(RowRecipe):
         best = _winner(scores, [_short(one) for one in contestants])
         table[best]["chosen"] = True
         task.ctx.note(f"{self.id} {test.count} hidden tokens", table)
-        return contestants[best]
+        order = sorted(range(len(scores)), key=lambda place: (place != best, -float(scores[place].mean())))
+        return [contestants[place] for place in order]
 
     def _exam(self, task: RowTask) -> RowTask:
         new = Vocabulary.of(task.needs["tokenizer"], name="tokenizer")
@@ -156,7 +173,8 @@ class Auto(RowRecipe):
         ]
         alike = _alike(task, new, known)
         known = alike if len(alike) >= 4 * FEWEST else known
-        count = min(self.most, max(FEWEST, round(self.hide * len(known))), len(known))
+        fewest = max(FEWEST, min(ENOUGH, len(known) // 4))
+        count = min(self.most, max(fewest, round(self.hide * len(known))), len(known))
         order = task.ctx.stream(f"hidden tokens {task.tensor.name}").permutation(len(known)).tolist()
         hide = [known[place] for place in order[:count]]
         return exam(task, [old for _, old in hide], new, [i for i, _ in hide])
@@ -185,13 +203,28 @@ def _alike(task: RowTask, new: Vocabulary, known: list[tuple[int, int]]) -> list
 
 
 def _winner(scores: list[Tensor], names: list[str]) -> int:
-    """The best on average; the mean, if it takes part and the best is not better by two standard errors."""
+    """The first, by order of preference, that no other beats by two standard errors and that so beats the mean.
+
+    Args:
+        scores: of each candidate on each hidden token.
+        names: of the candidates.
+    """
     best = max(range(len(scores)), key=lambda place: float(scores[place].mean()))
-    if "mean" not in names:
-        return best
-    mean = names.index("mean")
-    gain = scores[best] - scores[mean]
-    return best if float(gain.mean()) > 2 * float(gain.std()) / math.sqrt(len(gain)) else mean
+    mean = names.index("mean") if "mean" in names else None
+    for place, one in enumerate(scores):
+        if _beats(scores[best], one) or place == mean:
+            continue
+        if mean is None or _beats(one, scores[mean]):
+            return place
+    return best if mean is None else mean
+
+
+def _beats(one: Tensor, other: Tensor) -> bool:
+    """Whether its mean is higher by more than two standard errors of the paired differences."""
+    if not bool(torch.isfinite(other).all()):
+        return bool(torch.isfinite(one).all())
+    gain = one - other
+    return float(gain.mean()) > 2 * float(gain.std()) / math.sqrt(len(gain))
 
 
 def _short(one: RowRecipe) -> str:
