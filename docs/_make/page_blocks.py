@@ -29,6 +29,7 @@ COMMAND = re.compile(r"^\s*(\$|pip|initkit|make|python|git|pytest|torchrun|mkdoc
 RUN = ("python", "console")  # by tests/docs
 CHECKED = "checked, not run: "
 NOT_RUN = "not run: "
+RUN_BY = "run by "  # a test of the page's own
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,9 @@ def problem_of(block: Block) -> str | None:
     """Why a block is nothing that a reader can trust, or None."""
     if block.runs or block.generated or block.language == "math":
         return None
+    if block.mark.startswith(RUN_BY):
+        test = ROOT / block.mark.removeprefix(RUN_BY)
+        return None if test.is_file() else f"names a test that is not there: {test.name}"
     if block.mark.startswith(NOT_RUN):
         return None if block.mark.removeprefix(NOT_RUN).strip() else "gives no reason why it is not run"
     if block.language in ("python", "toml", "yaml") and "title=" in block.rest:

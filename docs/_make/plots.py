@@ -11,8 +11,8 @@ import matplotlib
 matplotlib.use("svg")
 
 import beam
-import clusterings
 import causal
+import clusterings
 import coordinate_networks
 import field_references
 import hidden_markov

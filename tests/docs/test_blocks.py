@@ -167,6 +167,7 @@ UNCHECKED = {
     "<!-- checked, not run: published -->\n```bash\npip install initkit\n```\n": "what there is not",
     '<!-- checked, not run: published -->\n```bash\npip install "initkit-cli[gnnn]"\n```\n': "what there is not",
     "<!-- checked, not run: published -->\n```bash\nrm -r /\n```\n": "nobody checks",
+    "<!-- run by tests/docs/test_nothing.py -->\n```shell\nls\n```\n": "test_nothing.py",
     "```json\n{,}\n```\n": "no json",
     "```rust\nfn main() {}\n```\n": "rust",
 }
