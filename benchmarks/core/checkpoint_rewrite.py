@@ -1,4 +1,4 @@
-"""A checkpoint of 4 GiB is rewritten by a process that may take 256 MiB beyond what its imports take.
+"""A checkpoint of 4.2 GB (3.9 GiB) is rewritten by a process that may take 256 MiB beyond what its imports take.
 
 A language model in bfloat16, embedding and head of 512 MiB each and 30 layers, in shards of 1 GB, made by a program
 that never holds more than a tensor. ``head`` draws the head anew and passes everything else on; ``all`` draws every
