@@ -43,7 +43,7 @@ def run() -> dict[str, Any]:
     found = []
     for package, recipe, options, kind, rows in (
         ("wechsel", "wechsel", {}, "vectors", _wechsel(old, new)),
-        ("deepfocus", "focus", {}, "vectors of tokens", _focus(old, new)),
+        ("deepfocus", "focus", {"vectors_of": "tokens"}, "vectors of tokens", _focus(old, new)),
     ):
         begin = time.perf_counter()
         theirs, random, counts = _model(case, rows)

@@ -96,4 +96,5 @@ def bars(benchmark: tuple[str, str]) -> Figure:
 
 DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     "tokenizer/german.svg": ((GERMAN,), lambda: bars(GERMAN)),
+    "tokenizer/growth.svg": ((GROWTH,), lambda: bars(GROWTH)),
 }
