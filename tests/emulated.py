@@ -82,6 +82,9 @@ class _Backend(backend_registration._DummyBackendModule):
     def is_available(self) -> bool:
         return self.there
 
+    def device_count(self) -> int:
+        return int(self.there)
+
 
 class _Hook(backend_registration._DummyPrivateUse1Hook):
     def is_available(self) -> bool:

@@ -23,6 +23,7 @@ import kan_figures
 import learned_rows
 import measuring
 import node_tables
+import ofa_coordinates
 import random_features
 import record
 import ssm_gated
@@ -277,6 +278,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **random_features.DRAWN,
     **warm_start.DRAWN,
     **node_tables.DRAWN,
+    **ofa_coordinates.DRAWN,
     **hyperbolic.DRAWN,
     **kan_figures.DRAWN,
     **coordinate_networks.DRAWN,

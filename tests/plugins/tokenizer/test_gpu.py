@@ -21,7 +21,7 @@ WORK: dict[str, tuple[str, ...]] = {
     "tool_token": ("mm",),
     "wechsel": ("mm", "topk"),
     "focus": ("topk",),
-    "omp": ("mm", "bmm"),
+    "omp": ("mm", "baddbmm_"),
     "map": ("mm",),
     "clp": ("mm",),
     "auto": (),
@@ -59,4 +59,6 @@ def test_new_rows(alike: Callable[..., None], name: str, needs: dict[str, Any]) 
     if name in ("omp", "map", "clp"):
         rows = max(given["tokenizer"].get_vocab().values()) + 1
         given["donor"] = {part: torch.randn(rows, 12, generator=generator) for part in ("input", "head")}
-    alike(llama, initkit.recipe(f"tokenizer/{name}"), rtol=1e-3, atol=1e-5, there=WORK[name], **given)
+    # A word with and without its space has one vector: where such a tie is the tenth neighbour, it shall weigh nothing.
+    options = {"temperature": 0.01} if name == "wechsel" else {}
+    alike(llama, initkit.recipe(f"tokenizer/{name}", **options), rtol=1e-3, atol=1e-5, there=WORK[name], **given)
