@@ -40,7 +40,7 @@ def lacking(text: str) -> list[str]:
         "an example that runs": any(found["language"] in ("python", "console") for found in BLOCK.finditer(example)),
         "plot": re.search(r"!\[[^\]]+\]\([^)]+\.svg\)", evidence),
         "numbers": re.search(r"^\| .*\d", evidence, re.MULTILINE),
-        "seeds": re.search(r"\bSeeds? \d", evidence),
+        "seeds": re.search(r"\b[Ss]eeds? \d", evidence),
     }
     return [name for name, there in wanted.items() if not there]
 
