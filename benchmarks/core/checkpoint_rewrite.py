@@ -32,7 +32,7 @@ import initkit
 from initkit import Fill, Normal, Orthogonal, Recipe, Rows
 from initkit.shards import StoredTensors, TensorSpec, pieces_of, write_shards
 
-WIDTH, INNER, LAYERS, TOKENS, ADDED = 2048, 5632, 30, 131_072, 8_192
+WIDTH, INNER, LAYERS, TOKENS, ADDED = 2048, 5632, 32, 131_072, 8_192
 SEED = 0
 ROOM = 256 << 20
 ROUNDS = {"copy": 2, "head": 2, "rows": 2, "whole": 1, "all": 1}
