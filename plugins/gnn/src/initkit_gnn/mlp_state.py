@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from initkit import FileError, JobContext
+from initkit import JobContext
 from initkit_gnn.graph import Graph
 from initkit_gnn.supervision import Supervision
 from initkit_gnn.variance import round_scale
@@ -121,13 +121,7 @@ class Vault:
         """
         if not self.path or not os.path.exists(self.path):
             return
-        tensors, facts = self._ctx.load_checkpoint(self.path)
-        for key, value in self._origin.items():
-            if facts.get(key) != value:
-                raise FileError(
-                    f"cannot go on from {self.path}: it is of another run ({key} differs); give the same seed, model "
-                    "and data, or another checkpoint"
-                )
+        tensors, facts = self._ctx.load_checkpoint(self.path, self._origin)
         parts: dict[str, dict[str, Tensor]] = {"values": {}, "buffers": {}, "moments": {}, "best": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition("/")
@@ -167,7 +161,7 @@ class Vault:
             for name, tensor in getattr(good, part).items()
         }
         facts = {
-            **self._origin,
+            "origin": self._origin,
             **{name: getattr(good, name) for name in _FACTS},
         }
         self._ctx.save_checkpoint(self.path, tensors, **facts)

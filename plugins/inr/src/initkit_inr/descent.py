@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from initkit import CommitError, FileError, JobContext, OptionError
+from initkit import CommitError, JobContext
 from initkit_inr.adaptation import Params
 
 Gradient = Callable[[int, Params], tuple[Tensor, Params]]
@@ -188,18 +187,12 @@ class Descent:
         facts = {name: getattr(state, name) for name in _FACTS}
         if not math.isfinite(state.best_loss):
             facts["best_loss"] = None
-        self.ctx.save_checkpoint(self.checkpoint, tensors, **self.origin, **facts)
+        self.ctx.save_checkpoint(self.checkpoint, tensors, origin=dict(self.origin), **facts)
 
     def _restored(self, start: Params) -> State:
         if not self.checkpoint or not os.path.exists(self.checkpoint):
             return State(dict(start))
-        tensors, facts = self.ctx.load_checkpoint(self.checkpoint)
-        for key, value in self.origin.items():
-            if facts.get(key) != value:
-                raise FileError(
-                    f"cannot go on from {self.checkpoint}: it is of another run ({key} differs); give the same seed, "
-                    "model and data, or another checkpoint"
-                )
+        tensors, facts = self.ctx.load_checkpoint(self.checkpoint, self.origin)
         parts: dict[str, Params] = {"values": {}, "moments": {}, "best": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition("/")
@@ -211,26 +204,3 @@ class Descent:
         state.window = (float(facts["window"][0]), int(facts["window"][1]))
         state.best_loss = math.inf if facts["best_loss"] is None else float(facts["best_loss"])
         return state
-
-
-def digest(params: Mapping[str, Tensor]) -> str:
-    """A hash of parameters by name."""
-    found = hashlib.blake2b(digest_size=16)
-    for name in sorted(params):
-        value = params[name].detach().cpu().contiguous()
-        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        found.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
-
-
-def check_checkpoint(recipe: str, checkpoint: str | None) -> None:
-    """Refuse a checkpoint in a folder that is not there.
-
-    Raises:
-        OptionError: there is no such folder.
-    """
-    if checkpoint is None:
-        return
-    folder = os.path.dirname(os.path.abspath(checkpoint))
-    if not os.path.isdir(folder):
-        raise OptionError(f"recipe {recipe}, option checkpoint={checkpoint!r}: there is no such folder")

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from initkit import CommitError, JobContext
+from initkit.jobs import fingerprint
 from initkit_inr.adaptation import Adaptation, Batch, Params
 from initkit_inr.calling import Network
-from initkit_inr.descent import Descent, State, digest
+from initkit_inr.descent import Descent, State
 from initkit_inr.start_facts import Rows, StartFacts, probe_rows
 from initkit_inr.tasks import COORDS, Tasks, at_points
 
@@ -62,7 +63,7 @@ class MetaTraining:
                 origin={
                     "recipe": ID,
                     "seed": self._ctx.seed,
-                    "start": digest(self._starts),
+                    "start": fingerprint(self._starts),
                     "data": self._tasks.digest(),
                 },
                 advice=f"lower inner_lr (now {options.inner_lr:g}) or outer_lr (now {options.outer_lr:g})",

@@ -11,8 +11,8 @@ from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
 from initkit import Draw, Fill, InitError, Item, Job, JobContext, NeedError, OptionError, PlanError, Recipe
+from initkit.jobs import check_checkpoint
 from initkit_inr.calling import check_stateless
-from initkit_inr.descent import check_checkpoint
 from initkit_inr.layers import LayerPlan, Said, find_layers
 from initkit_inr.learned import Learned
 from initkit_inr.start_facts import network_rows

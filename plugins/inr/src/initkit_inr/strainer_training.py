@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.func import vmap
 
 from initkit import JobContext
+from initkit.jobs import fingerprint
 from initkit_inr.adaptation import Batch, Params
 from initkit_inr.calling import Network
-from initkit_inr.descent import Descent, State, digest
+from initkit_inr.descent import Descent, State
 from initkit_inr.start_facts import Rows, StartFacts, probe_rows
 from initkit_inr.tasks import COORDS, TARGET, Tasks, at_points
 
@@ -72,7 +73,7 @@ class JointFit:
                 origin={
                     "recipe": ID,
                     "seed": self._ctx.seed,
-                    "start": digest(self._start),
+                    "start": fingerprint(self._start),
                     "data": self._tasks.digest(),
                 },
                 advice=f"lower lr (now {options.lr:g})",

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from initkit import CommitError, FileError, JobContext
+from initkit import CommitError, JobContext
 
 _BETA1, _BETA2, _EPS = 0.9, 0.999, 1e-8
 _SAVE_EVERY, _SHOWN, _BLOCK = 200, 20, 1024
@@ -222,14 +222,7 @@ class Training:
     def _restored(self, state: State) -> State:
         if not self.checkpoint or not os.path.exists(self.checkpoint):
             return state
-        tensors, facts = self.ctx.load_checkpoint(self.checkpoint)
-        held: Mapping[str, Any] = facts.get("origin") or {}
-        for key, value in self.origin.items():
-            if held.get(key) != value:
-                raise FileError(
-                    f"cannot go on from {self.checkpoint}: it is of another run ({key} differs); give the same seed, "
-                    f"options, model and data, or another checkpoint"
-                )
+        tensors, facts = self.ctx.load_checkpoint(self.checkpoint, self.origin)
         kinds: dict[str, dict[str, Tensor]] = {"parts": {}, "means": {}, "squares": {}}
         for name, value in tensors.items():
             kind, _, rest = name.partition("/")

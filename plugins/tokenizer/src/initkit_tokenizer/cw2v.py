@@ -12,12 +12,12 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 
 from initkit import CommitError, Item, Normal, Uniform
+from initkit.jobs import check_checkpoint, fingerprint
 from initkit_tokenizer import statistics
 from initkit_tokenizer.base import RowRecipe
 from initkit_tokenizer.constrained import Side, State, Training, final_rows
 from initkit_tokenizer.corpus import Corpus
 from initkit_tokenizer.model_tensors import VocabTensors
-from initkit_tokenizer.row_training import check_checkpoint, digest
 from initkit_tokenizer.skip_grams import Batches, SkipGrams, Text
 from initkit_tokenizer.task import RowTask
 from initkit_tokenizer.vocabulary import Vocabulary
@@ -198,5 +198,5 @@ class Cw2v(RowRecipe):
             "recipe": self.id,
             "seed": task.ctx.seed,
             "options": json.dumps(options, sort_keys=True),
-            "rows and pairs": digest(tensors, repr([token.id for token in task.plan.new])),
+            "rows and pairs": fingerprint(tensors, repr([token.id for token in task.plan.new])),
         }

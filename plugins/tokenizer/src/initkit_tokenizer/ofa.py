@@ -19,7 +19,7 @@ from initkit_tokenizer.neighbours import weighted_rows
 from initkit_tokenizer.static_vectors import StaticVectors
 from initkit_tokenizer.task import RowTask
 from initkit_tokenizer.token_vectors import Source
-from initkit_tokenizer.vector_recipe import NeighbourRecipe, Weights, vector_needs
+from initkit_tokenizer.vector_recipe import NeighbourRecipe, Weights
 from initkit_tokenizer.wechsel import Wechsel
 
 PREFIXES = {"input": "", "head": "head_"}
@@ -60,28 +60,8 @@ class Ofa(NeighbourRecipe):
     temperature: Annotated[float, Gt(0)] = 0.1
     dim: Annotated[int, Ge(1)] | None = None
 
-    def plan(
-        self,
-        model: Any,
-        *,
-        tokenizer: Any,
-        old_tokenizer: Any,
-        static_vectors: Any,
-        old_static_vectors: Any = None,
-        dictionary: Any = None,
-    ) -> Iterator[Item]:
-        """Yield a fill for each tensor with a vocabulary axis, the numbers that follow, and factors.
-
-        Args:
-            model: with an embedding.
-            tokenizer: the new one.
-            old_tokenizer: the one that the model was made with.
-            static_vectors: vectors of words, best of all languages in one space, in any form that
-                :meth:`initkit_tokenizer.StaticVectors.of` reads.
-            old_static_vectors: of the old language; None where one table serves both.
-            dictionary: pairs of an old word and a new one, where the two tables are of two spaces.
-        """
-        needs = vector_needs(static_vectors, old_static_vectors, dictionary)
+    def with_vectors(self, model: Any, old_tokenizer: Any, tokenizer: Any, needs: dict[str, Any]) -> Iterator[Item]:
+        """The fills and the numbers that follow, then factors."""
         for name in ("static_vectors", "old_static_vectors"):
             needs[name] = evenly(needs[name])
         factored = self._factored(model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from initkit import CommitError, FileError, JobContext, OptionError
+from initkit import CommitError, JobContext
 
 Schedule = Literal["linear", "constant"]
 Loss = Callable[[int, Tensor], Tensor]
@@ -189,14 +188,7 @@ class RowTraining:
         """The tables of the file, if there is one."""
         if not self.checkpoint or not os.path.exists(self.checkpoint):
             return {}, {}
-        tensors, facts = self.ctx.load_checkpoint(self.checkpoint)
-        held: Mapping[str, Any] = facts.get("origin") or {}
-        for key, value in self.origin.items():
-            if held.get(key) != value:
-                raise FileError(
-                    f"cannot go on from {self.checkpoint}: it is of another run ({key} differs); give the same seed, "
-                    f"options, model and data, or another checkpoint"
-                )
+        tensors, facts = self.ctx.load_checkpoint(self.checkpoint, self.origin)
         return tensors, dict(facts["tables"])
 
     def _restored(self, name: str, start: Tensor) -> State:
@@ -209,30 +201,7 @@ class RowTraining:
         return State(**parts, step=about["step"], history=history, window=tuple(about["window"]))
 
 
-def digest(tensors: Mapping[str, Tensor], *words: str) -> str:
-    """A hash of tensors by name, and of words."""
-    found = hashlib.blake2b("\n".join(words).encode(), digest_size=16)
-    for name in sorted(tensors):
-        value = tensors[name].detach().cpu().contiguous()
-        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        found.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
-
-
 def root_mean_square(table: Tensor, rows: Tensor) -> float:
     """Of all numbers of chosen rows, to 7 digits."""
     total = sum(float(part.float().square().sum(dtype=torch.float64)) for part in torch.split(table[rows], 4096))
     return float(f"{math.sqrt(total / max(1, len(rows) * table.shape[1])):.7g}")
-
-
-def check_checkpoint(recipe: str, checkpoint: str | None) -> None:
-    """Refuse a checkpoint in a folder that is not there.
-
-    Raises:
-        OptionError: there is no such folder.
-    """
-    if checkpoint is None:
-        return
-    folder = os.path.dirname(os.path.abspath(checkpoint))
-    if not os.path.isdir(folder):
-        raise OptionError(f"recipe {recipe}, option checkpoint={checkpoint!r}: there is no such folder")

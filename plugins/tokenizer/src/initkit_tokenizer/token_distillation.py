@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from initkit import CommitError, InitError, Item, OptionError
 from initkit._recipe import recipe
+from initkit.jobs import check_checkpoint, fingerprint
 from initkit_tokenizer.base import PairRecipe, RowRecipe
 from initkit_tokenizer.bodies import Body, running
 from initkit_tokenizer.corpus import Corpus
 from initkit_tokenizer.distilling import Batches
 from initkit_tokenizer.lessons import Found, Lesson
 from initkit_tokenizer.reporting import SHOWN
-from initkit_tokenizer.row_training import RowTraining, Schedule, check_checkpoint, digest, root_mean_square
+from initkit_tokenizer.row_training import RowTraining, Schedule, root_mean_square
 from initkit_tokenizer.snippets import Wanted, aligned_snippets, merged_snippets
 from initkit_tokenizer.task import RowTask
 from initkit_tokenizer.vocabulary import Vocabulary
@@ -213,5 +214,5 @@ class TokenDistillation(RowRecipe):
     def _origin(self, task: RowTask, found: Found, start: Tensor) -> dict[str, Any]:
         options = {key: value for key, value in vars(self).items() if key != "checkpoint"}
         told = {"recipe": self.id, "seed": task.ctx.seed, "options": json.dumps(options, sort_keys=True)}
-        first = task.shared.setdefault("digest", digest({"start": start}, repr(found.snippets)))
+        first = task.shared.setdefault("fingerprint", fingerprint({"start": start}, repr(found.snippets)))
         return {**told, "start and snippets": first}

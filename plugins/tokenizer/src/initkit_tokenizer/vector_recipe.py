@@ -71,12 +71,12 @@ class VectorRecipe(RowRecipe):
             dictionary: pairs of an old word and a new one, by which the old vectors are turned into the new space; None
                 where both tables are of one space.
         """
-        yield from self.items(
-            model,
-            old_tokenizer,
-            tokenizer,
-            **vector_needs(static_vectors, old_static_vectors, dictionary),
-        )
+        needs = vector_needs(static_vectors, old_static_vectors, dictionary)
+        yield from self.with_vectors(model, old_tokenizer, tokenizer, needs)
+
+    def with_vectors(self, model: Any, old_tokenizer: Any, tokenizer: Any, needs: dict[str, Any]) -> Iterator[Item]:
+        """What :meth:`plan` yields, once the vectors are read."""
+        yield from self.items(model, old_tokenizer, tokenizer, **needs)
 
     def shared_weights(self, task: RowTask) -> Weights:
         """:meth:`weights`, computed once for all tensors of a run."""
