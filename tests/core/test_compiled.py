@@ -49,3 +49,14 @@ def test_a_process_that_draws_much_takes_the_compiled_way(monkeypatch: pytest.Mo
         assert np.array_equal(out, wanted)
     assert _compiled.quantile_for(1) is _compiled.quantile_compiled
     _compiled._kernel.cache_clear()
+
+
+def test_nothing_is_compiled_where_memory_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    _compiled._kernel.cache_clear()
+    monkeypatch.setattr(_compiled, "_asked", [0])
+    monkeypatch.setattr(_compiled, "WORTH_COMPILING", 1)
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (2**30, 2**30))
+    assert _compiled.quantile_for(50_000) is quantile_into
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (resource.RLIM_INFINITY,) * 2)
+    assert _compiled.quantile_for(50_000) is _compiled.quantile_compiled

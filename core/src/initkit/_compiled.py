@@ -33,9 +33,18 @@ def quantile_for(size: int) -> Quantile:
     _asked[0] += size
     if _kernel.cache_info().currsize:
         return quantile_compiled
-    if _asked[0] < WORTH_COMPILING or importlib.util.find_spec("numba") is None:
+    if _asked[0] < WORTH_COMPILING or importlib.util.find_spec("numba") is None or _memory_is_limited():
         return _normal.quantile_into
     return quantile_compiled
+
+
+def _memory_is_limited() -> bool:
+    """Whether this process may be refused memory: numba wants some hundred megabytes, and hangs where they are."""
+    try:
+        import resource
+    except ImportError:  # there is none on Windows
+        return False
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 def quantile_compiled(u: Array, work: Workspace) -> Array:
