@@ -142,8 +142,8 @@ def without_cancelling(donor: LlamaForCausalLM, old: Any, new: Any) -> LlamaForC
     plan = make_plan(old, new)
     anchors = [token for token, ids in plan.copied.items() if ids[0] not in set(plan.old_special_ids)]
     wanted = torch.tensor([token.id for token in plan.new])
-    changed = copy.deepcopy(donor)
-    rows = changed.get_input_embeddings().weight.detach()
+    changed: LlamaForCausalLM = copy.deepcopy(donor)
+    rows: Any = changed.model.embed_tokens.weight.detach()
     units = torch.nn.functional.normalize(rows)
     cosines = units[wanted] @ units[anchors].T
     lost = cosines.sum(1).abs() < 1e-3 * cosines.abs().sum(1)
@@ -154,7 +154,8 @@ def without_cancelling(donor: LlamaForCausalLM, old: Any, new: Any) -> LlamaForC
 def cancelling(case: Case) -> int:
     """How many rows :func:`without_cancelling` left out."""
     donor: LlamaForCausalLM = case.needs[WITHOUT[0]]["donor"]
-    return int((donor.get_input_embeddings().weight == 0).all(1).sum())
+    rows: Tensor = donor.model.embed_tokens.weight
+    return int((rows.abs().amax(1) == 0).sum())
 
 
 def chosen(report: Any) -> dict[str, Any]:

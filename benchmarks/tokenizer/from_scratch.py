@@ -63,10 +63,10 @@ def start(model: LlamaForCausalLM, label: str, counts: torch.Tensor, seed: int) 
     """Write the rows of the embedding and of the head."""
     if label == TORCH:
         torch.manual_seed(seed + 1000)
-        model.get_input_embeddings().reset_parameters()
-        model.get_output_embeddings().reset_parameters()
+        for matrix in (model.model.embed_tokens, model.lm_head):
+            matrix.reset_parameters()
     elif label != TRANSFORMERS:
-        needs = {} if label.endswith(BY_IDS) else {"counts": counts}
+        needs: dict[str, Any] = {} if label.endswith(BY_IDS) else {"counts": counts}
         initkit.apply(model, initkit.recipe("tokenizer/eigennoise", **ROWS[label]), seed=seed, **needs)
 
 

@@ -70,7 +70,7 @@ def case_of(seed: int) -> Case:
     """Everything of a seed."""
     old, new = tokenizer_of("en", SIZE), tokenizer_of("de", SIZE)
     donor = trained("german", "de", SIZE, steps=DONOR_STEPS, seed=seed + 10, hidden=96, layers=2)
-    needs = {
+    needs: dict[str, dict[str, Any]] = {
         "vectors": {
             "static_vectors": vectors_of(fasttext("de")),
             "old_static_vectors": vectors_of(fasttext("en")),

@@ -79,7 +79,7 @@ def case_of(seed: int) -> Case:
     """Everything of a seed."""
     old, new = tokenizer_of("en", SIZE), tokenizer_of("en", GROWN)
     donor = trained("grown", "en", GROWN, steps=DONOR_STEPS, seed=seed + 20, hidden=96, layers=2)
-    needs = {
+    needs: dict[str, dict[str, Any]] = {
         "vectors": {"static_vectors": vectors_of(fasttext("en"))},
         "donor": {"donor": donor},
         "donor without rows that cancel": {"donor": without_cancelling(donor, old, new)},
