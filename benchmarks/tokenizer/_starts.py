@@ -143,7 +143,7 @@ def without_cancelling(donor: LlamaForCausalLM, old: Any, new: Any) -> LlamaForC
     anchors = [token for token, ids in plan.copied.items() if ids[0] not in set(plan.old_special_ids)]
     wanted = torch.tensor([token.id for token in plan.new])
     changed: LlamaForCausalLM = copy.deepcopy(donor)
-    rows: Any = changed.model.embed_tokens.weight.detach()
+    rows: Tensor = changed.model.embed_tokens.weight.detach()
     units = torch.nn.functional.normalize(rows)
     cosines = units[wanted] @ units[anchors].T
     lost = cosines.sum(1).abs() < 1e-3 * cosines.abs().sum(1)

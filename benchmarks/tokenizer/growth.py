@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from benchmarks.tokenizer._causal import bits_per_byte, blocks_of, tokenizer_of, trained
-from benchmarks.tokenizer._starts import Case, bits, cancelling, measured, table, without_cancelling
+from benchmarks.tokenizer._starts import Case, bits, measured, table
 from benchmarks.tokenizer._text import corpus
 from benchmarks.tokenizer._vectors import fasttext
 from benchmarks.tokenizer.german import TRAINED, vectors_of
@@ -29,12 +29,10 @@ ROWS = (
     "subword",
     "subword, weights=exp",
     "wechsel",
-    "ofa",
     "focus",
     "hybrid",
     "fit",
     "auto",
-    "clp, cancelling rows left out",
     "map",
     "omp, k=8",
 )
@@ -44,10 +42,8 @@ RESIZED = "transformers' resize_token_embeddings"
 def run() -> dict[str, Any]:
     found: dict[str, list[dict[str, Any]]] = {label: [] for label in (*ROWS, RESIZED)}
     own: dict[str, list[float]] = {"old model": [], "donor": []}
-    left_out = []
     for seed in SEEDS:
         case = case_of(seed)
-        left_out.append(cancelling(case))
         own["old model"].append(round(bits_per_byte(case.model, case.old, case.test), 4))
         own["donor"].append(round(bits_per_byte(case.needs["donor"]["donor"], case.new, case.test), 4))
         for label in ROWS:
@@ -62,7 +58,6 @@ def run() -> dict[str, Any]:
         "shared tokens": len(plan.copied),
         "text": {"en": corpus("en").facts()},
         "bits of the trained models": own,
-        "cancelling rows": left_out,
         "rows": table(found),
     }
 
@@ -77,18 +72,15 @@ def resized(case: Case) -> dict[str, Any]:
 
 def case_of(seed: int) -> Case:
     """Everything of a seed."""
-    old, new = tokenizer_of("en", SIZE), tokenizer_of("en", GROWN)
-    donor = trained("grown", "en", GROWN, steps=DONOR_STEPS, seed=seed + 20, hidden=96, layers=2)
-    needs: dict[str, dict[str, Any]] = {
+    needs = {
         "vectors": {"static_vectors": vectors_of(fasttext("en"))},
-        "donor": {"donor": donor},
-        "donor without rows that cancel": {"donor": without_cancelling(donor, old, new)},
+        "donor": {"donor": trained("grown", "en", GROWN, steps=DONOR_STEPS, seed=seed + 20, hidden=96, layers=2)},
     }
     return Case(
         name="growth",
         model=trained("english", "en", SIZE, steps=TRAINED, seed=seed),
-        old=old,
-        new=new,
+        old=tokenizer_of("en", SIZE),
+        new=tokenizer_of("en", GROWN),
         data=blocks_of("en", GROWN),
         test=corpus("en").test,
         needs=needs,
