@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
 import initkit
 from benchmarks.tokenizer._causal import Memory, bits_per_byte, blocks, fingerprint, train
+from initkit_tokenizer import make_plan
 
 RATE, WARM = 1e-3, 10
 
@@ -26,7 +28,8 @@ class Start:
     Args:
         recipe: its short name.
         options: of the recipe.
-        needs: what it takes beside the tokenizers: ``vectors``, ``vectors of tokens``, ``donor``.
+        needs: what it takes beside the tokenizers: ``vectors``, ``vectors of tokens``, ``donor``, or
+            ``donor without rows that cancel``.
     """
 
     recipe: str
@@ -37,6 +40,7 @@ class Start:
 VECTORS = ("vectors",)
 TOKENS = ("vectors of tokens",)
 DONOR = ("donor",)
+WITHOUT = ("donor without rows that cancel",)
 STARTS: dict[str, Start] = {
     "zeros": Start("zeros"),
     "normal": Start("normal"),
@@ -47,6 +51,7 @@ STARTS: dict[str, Start] = {
     "wechsel, compat=authors": Start("wechsel", {"compat": "authors"}, VECTORS),
     "wechsel, anchors=all": Start("wechsel", {"anchors": "all"}, VECTORS),
     "wechsel": Start("wechsel", {}, VECTORS),
+    "ofa": Start("ofa", {}, VECTORS),
     "focus, vectors_of=tokens": Start("focus", {"vectors_of": "tokens"}, TOKENS),
     "focus, anchors=all": Start("focus", {"anchors": "all"}, VECTORS),
     "focus": Start("focus", {}, VECTORS),
@@ -58,6 +63,7 @@ STARTS: dict[str, Start] = {
     "fit": Start("fit", {}, VECTORS),
     "auto": Start("auto", {}, VECTORS),
     "auto, with a donor": Start("auto", {}, (*VECTORS, *DONOR)),
+    "clp, cancelling rows left out": Start("clp", {}, WITHOUT),
     "map": Start("map", {}, DONOR),
     "map, kind=ridge": Start("map", {"kind": "ridge"}, DONOR),
     **{f"omp, k={k}": Start("omp", {"k": k}, DONOR) for k in (2, 8, 64)},
@@ -128,6 +134,30 @@ def bits(case: Case, model: LlamaForCausalLM) -> dict[str, float]:
     return {when: round(known[when], 4) for when in ("before", "after")}
 
 
+def without_cancelling(donor: LlamaForCausalLM, old: Any, new: Any) -> LlamaForCausalLM:
+    """A donor whose input rows are zero where ``clp`` would refuse a new token, which then gets the mean.
+
+    The cosines of such a token to the shared ones cancel to less than 1/1000.
+    """
+    plan = make_plan(old, new)
+    anchors = [token for token, ids in plan.copied.items() if ids[0] not in set(plan.old_special_ids)]
+    wanted = torch.tensor([token.id for token in plan.new])
+    changed: LlamaForCausalLM = copy.deepcopy(donor)
+    rows: Tensor = changed.model.embed_tokens.weight.detach()
+    units = torch.nn.functional.normalize(rows)
+    cosines = units[wanted] @ units[anchors].T
+    lost = cosines.sum(1).abs() < 1e-3 * cosines.abs().sum(1)
+    rows[wanted[lost]] = 0
+    return changed
+
+
+def cancelling(case: Case) -> int:
+    """How many rows :func:`without_cancelling` left out."""
+    donor: LlamaForCausalLM = case.needs[WITHOUT[0]]["donor"]
+    rows: Tensor = donor.model.embed_tokens.weight
+    return int((rows.abs().amax(1) == 0).sum())
+
+
 def chosen(report: Any) -> dict[str, Any]:
     """What a recipe chose by itself: the recipes of ``auto``, the k of ``omp``, penalties."""
     rows = next((rows for key, rows in report.notes.items() if key.endswith("rows")), [])
@@ -166,4 +196,4 @@ def paired(rows: Sequence[dict[str, Any]], better: str, others: Sequence[str]) -
     return found
 
 
-__all__ = ["STARTS", "Case", "Start", "blocks", "measured", "paired", "table"]
+__all__ = ["STARTS", "Case", "Start", "blocks", "cancelling", "measured", "paired", "table", "without_cancelling"]

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from benchmarks.tokenizer._causal import bits_per_byte, blocks_of, tokenizer_of, trained
-from benchmarks.tokenizer._starts import STARTS, Case, measured, paired, table
+from benchmarks.tokenizer._starts import STARTS, Case, cancelling, measured, paired, table, without_cancelling
 from benchmarks.tokenizer._text import corpus, dictionary
 from benchmarks.tokenizer._vectors import fasttext, of_tokens
 from initkit_tokenizer import StaticVectors, make_plan
@@ -39,8 +39,10 @@ RIVALS = (
 def run() -> dict[str, Any]:
     found: dict[str, list[dict[str, Any]]] = {label: [] for label in STARTS}
     own: dict[str, list[float]] = {"old model, English": [], "donor, German": []}
+    left_out = []
     for seed in SEEDS:
         case = case_of(seed)
+        left_out.append(cancelling(case))
         english, german = corpus("en"), corpus("de")
         own["old model, English"].append(round(bits_per_byte(case.model, case.old, english.test), 4))
         own["donor, German"].append(round(bits_per_byte(case.needs["donor"]["donor"], case.new, german.test), 4))
@@ -57,6 +59,7 @@ def run() -> dict[str, Any]:
         "dictionary": len(dictionary()),
         "text": {"en": corpus("en").facts(), "de": corpus("de").facts()},
         "bits of the trained models": own,
+        "cancelling rows": left_out,
         "rows": rows,
         "map against omp": paired(rows, "map", BY_OMP),
         "without a donor": [paired(rows, label, rivals) for rivals in RIVALS for label in WITHOUT_DONOR],
@@ -65,20 +68,23 @@ def run() -> dict[str, Any]:
 
 def case_of(seed: int) -> Case:
     """Everything of a seed."""
-    needs = {
+    old, new = tokenizer_of("en", SIZE), tokenizer_of("de", SIZE)
+    donor = trained("german", "de", SIZE, steps=DONOR_STEPS, seed=seed + 10, hidden=96, layers=2)
+    needs: dict[str, dict[str, Any]] = {
         "vectors": {
             "static_vectors": vectors_of(fasttext("de")),
             "old_static_vectors": vectors_of(fasttext("en")),
             "dictionary": dictionary(),
         },
         "vectors of tokens": {"static_vectors": vectors_of(of_tokens("de", SIZE))},
-        "donor": {"donor": trained("german", "de", SIZE, steps=DONOR_STEPS, seed=seed + 10, hidden=96, layers=2)},
+        "donor": {"donor": donor},
+        "donor without rows that cancel": {"donor": without_cancelling(donor, old, new)},
     }
     return Case(
         name="german",
         model=trained("english", "en", SIZE, steps=TRAINED, seed=seed),
-        old=tokenizer_of("en", SIZE),
-        new=tokenizer_of("de", SIZE),
+        old=old,
+        new=new,
         data=blocks_of("de", SIZE),
         test=corpus("de").test,
         needs=needs,

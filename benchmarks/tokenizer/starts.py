@@ -12,7 +12,7 @@ import copy
 import math
 import statistics
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -24,6 +24,8 @@ from initkit_tokenizer.example import TEXT, byte_level, sentencepiece
 
 SEEDS = (0, 1, 2)
 STEPS, MORE, BATCH, LENGTH = 400, 60, 16, 64
+RATE = 3e-3
+"""The highest learning rate of a model from scratch."""
 STARTS: dict[str, tuple[str, dict[str, Any]]] = {
     "mean": ("mean", {}),
     "multivariate": ("multivariate", {}),
@@ -106,13 +108,18 @@ def _transformers(model: LlamaForCausalLM, old: Any, new: Any, text: list[str], 
 
 
 def trained(tokenizer: Any, text: list[str], seed: int) -> LlamaForCausalLM:
+    model = untrained(tokenizer, seed)
+    fit(model, tokenizer, text, STEPS, RATE, seed)
+    return model
+
+
+def untrained(tokenizer: Any, seed: int) -> LlamaForCausalLM:
+    """The model as transformers makes it: all matrices normal of deviation 0.02."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=64, intermediate_size=192, num_hidden_layers=2, num_attention_heads=4
     )
-    model = LlamaForCausalLM(config)
-    fit(model, tokenizer, text, STEPS, 3e-3, seed)
-    return model
+    return LlamaForCausalLM(config)
 
 
 def stream(tokenizer: Any, text: list[str]) -> Tensor:
@@ -122,6 +129,15 @@ def stream(tokenizer: Any, text: list[str]) -> Tensor:
 
 
 def fit(model: LlamaForCausalLM, tokenizer: Any, text: list[str], steps: int, rate: float, seed: int) -> None:
+    for _ in training(model, tokenizer, text, steps, rate, seed):
+        pass
+    model.eval()
+
+
+def training(
+    model: LlamaForCausalLM, tokenizer: Any, text: list[str], steps: int, rate: float, seed: int
+) -> Iterator[int]:
+    """Train, and yield how many steps were made after each."""
     ids = stream(tokenizer, text)
     numbers = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.01)
@@ -130,8 +146,8 @@ def fit(model: LlamaForCausalLM, tokenizer: Any, text: list[str], steps: int, ra
         optimizer,
         lambda step: min((step + 1) / warm, 0.5 + 0.5 * math.cos(math.pi * step / steps)),
     )
-    model.train()
-    for _ in range(steps):
+    for step in range(steps):
+        model.train()
         begin = torch.randint(len(ids) - LENGTH, (BATCH,), generator=numbers)
         batch = ids[begin[:, None] + torch.arange(LENGTH)]
         loss = model(input_ids=batch, labels=batch).loss
@@ -140,7 +156,7 @@ def fit(model: LlamaForCausalLM, tokenizer: Any, text: list[str], steps: int, ra
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-    model.eval()
+        yield step + 1
 
 
 @torch.no_grad()

@@ -61,6 +61,16 @@ def made_of(benchmark: tuple[str, str]) -> str:
     )
 
 
+def cancelling_words(benchmark: tuple[str, str] = GERMAN) -> str:
+    """How many rows of the donor ``clp`` cannot use, seed by seed."""
+    counts = record.need(*benchmark)["cancelling rows"]
+    least, most = min(counts), max(counts)
+    return (
+        f"`clp` refuses these donors as they are: the cosines of {least} to {most} new tokens cancel. In `clp, "
+        f"cancelling rows left out` these tokens' rows are zero in the donor, so that they get the mean row."
+    )
+
+
 def packages_table() -> str:
     """Rows of the packages and ours."""
     rows = []

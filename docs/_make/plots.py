@@ -15,6 +15,7 @@ import causal
 import clusterings
 import coordinate_networks
 import field_references
+import from_scratch
 import hidden_markov
 import hidden_words
 import hyperbolic
@@ -293,6 +294,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **token_starts.DRAWN,
     **hidden_words.DRAWN,
     **learned_rows.DRAWN,
+    **from_scratch.DRAWN,
     **causal.DRAWN,
 }
 
