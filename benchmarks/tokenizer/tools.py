@@ -44,7 +44,7 @@ def run() -> dict[str, Any]:
     new = copy.deepcopy(old)
     if new.add_tokens(names) != len(names):
         raise RuntimeError("a tool is a token already")
-    ids = new.convert_tokens_to_ids(names)
+    ids: list[int] = [new.vocab[name] for name in names]
     seen, wanted = places(train, names)
     held, right = places(test, names)
     found: dict[str, list[dict[str, float]]] = {}
@@ -118,7 +118,8 @@ def made(name: str, model: LlamaForCausalLM, old: Any, new: Any, ids: list[int],
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         initkit.apply(changed, f"tokenizer/{name}", tokenizer=new, old_tokenizer=old, seed=seed)
-    return changed.lm_head.weight.detach()[ids].clone()
+    rows: Tensor = changed.lm_head.weight.detach()[ids].clone()
+    return rows
 
 
 def fit(rows: Tensor, states: Tensor, right: Tensor, strength: float, seed: int) -> Tensor:

@@ -76,6 +76,7 @@ def described_bars() -> Figure:
             axes.plot(row[key], [place] * len(row[key]), ".", color="#0072B2", alpha=0.6)
         axes.set_yticks(range(len(rows)), [row["recipe"] for row in rows])
         axes.set_xlabel(words)
+        axes.margins(y=0.12)
     return figure
 
 
@@ -93,6 +94,7 @@ def tools_bars() -> Figure:
     axes.axvline(found["chance"]["reciprocal_rank"], color="#6b6b6b", linewidth=0.9, linestyle=":")
     axes.set_yticks(range(len(rows)), [row["start"] for row in rows])
     axes.set_xlabel("mean reciprocal rank of the right tool (dotted: chance)")
+    axes.margins(y=0.08)
     axes.legend(frameon=False)
     return figure
 
