@@ -29,6 +29,7 @@ import random_features
 import record
 import ssm_gated
 import ssm_lti
+import token_meanings
 import token_starts
 import warm_start
 from matplotlib import pyplot
@@ -292,6 +293,7 @@ DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {
     **beam.DRAWN,
     **measuring.DRAWN,
     **token_starts.DRAWN,
+    **token_meanings.DRAWN,
     **hidden_words.DRAWN,
     **learned_rows.DRAWN,
     **from_scratch.DRAWN,
