@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -90,11 +91,21 @@ def packages_table() -> str:
 
 
 def bars(benchmark: tuple[str, str]) -> Figure:
-    """Bits per byte of each start, before (grey) and after (blue) training; a dot a seed, a bar the mean."""
+    """Bits per byte of each start, before (grey) and after (blue) training; a dot a seed, a bar the mean.
+
+    What lies beyond twice the middle of all starts is written at the edge, so that the others can be told apart.
+    """
     rows = sorted(record.need(*benchmark)["rows"], key=lambda row: -row["after_mean"])
     figure, axes = pyplot.subplots(figsize=(6.4, 0.18 * len(rows) + 0.8), layout="constrained")
+    far = 2 * statistics.median(row["before_mean"] for row in rows)
     for place, row in enumerate(rows):
         for when, colour in zip(WHEN, ("#a0a0a0", "#0072B2"), strict=True):
+            if row[f"{when}_mean"] > far:
+                words = f"{when}: {row[f'{when}_mean']:.1f} →"
+                axes.annotate(
+                    words, (1, place), xycoords=("axes fraction", "data"), ha="right", va="center", fontsize=7
+                )
+                continue
             axes.plot(row[f"{when}_mean"], place, "|", color=colour, markersize=9, markeredgewidth=2)
             axes.plot(row[when], [place] * len(row[when]), ".", color=colour, alpha=0.6, markersize=4)
     axes.set_yticks(range(len(rows)), [row["start"] for row in rows], fontsize=7)
