@@ -116,7 +116,7 @@ class Measure:
 def _in_float64(chunk: torch.Tensor) -> npt.NDArray[np.float64]:
     """A vector's numbers, converted by this thread alone: on a busy machine torch's threads wait for each other."""
     values = np.empty(len(chunk))
-    for part, into in zip(chunk.split(_SERIAL), torch.from_numpy(values).split(_SERIAL), strict=True):
+    for part, into in zip(torch.split(chunk, _SERIAL), torch.split(torch.from_numpy(values), _SERIAL), strict=True):
         into.copy_(part)
     return values
 
