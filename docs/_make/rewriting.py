@@ -39,7 +39,7 @@ def memory_words() -> str:
         f"{found['parameters'] / 1e9:.2f} billion numbers in bfloat16. The process may take "
         f"{_mib(found['room_bytes'])} of address space beyond its imports, which {holds} the largest tensor of "
         f"{_mib(found['largest_tensor_bytes'])}. Largest peak and median seconds of one or two rounds, taken in turn "
-        f"on one thread of a machine that does much other work, so processor seconds say more; `fsync` is included "
+        f"on one thread; `fsync` is included "
         f"everywhere. {named}."
     )
 

@@ -39,6 +39,5 @@ def billion_words() -> str:
     return (
         f"{found['parameters'] / 1e9:.2f}·10⁹ {found['dtype']} parameters ({found['model_gib']:.2f} GiB, each tensor "
         f"{1024 * found['largest_tensor_gib']:.0f} MiB), built on the meta device; each start in a process of its own. "
-        f"The machine was busy with other work (a load of {load:.0f} for {cores} cores), so that processor time says "
-        "more than the clock."
+        f"The machine's load before was {load:.1f} for {cores} cores."
     )
