@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import initkit
 from benchmarks.ihmm import _data
-from benchmarks.ihmm.optima import SEEDS, WITHIN, fitted_from, from_default, from_truth, model_of, spread
+from benchmarks.ihmm.optima import SEEDS, WITHIN, fitted_from, from_default, from_truth, model_of, over_seeds, spread
 
 RECIPES = (
     "kmeans",
@@ -37,19 +37,10 @@ RECIPES = (
 
 
 def run() -> dict[str, Any]:
-    rows, left_out = [], []
+    rows: list[dict[str, Any]] = []
+    left_out: list[dict[str, str]] = []
     for name, states in _data.STATES.items():
-        found: dict[str, list[dict[str, Any]]] = {}
-        best: list[float] = []
-        for seed in SEEDS:
-            given = _data.series(name, seed)
-            if given is None:
-                left_out.append({"data": name, "why": "aeon's data are not installed"})
-                break
-            runs = _runs(*given, states, seed)
-            best.append(max(one["log_likelihood"] for one in runs.values()))
-            for start, one in runs.items():
-                found.setdefault(start, []).append(one)
+        found, best = over_seeds(name, states, _runs, left_out)
         for start, ones in found.items():
             gaps = [high - one["log_likelihood"] for high, one in zip(best, ones, strict=True)]
             rows.append(

@@ -7,6 +7,7 @@ true states included. Every run is a GaussianHMM with full covariances, the true
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,20 +26,36 @@ WITHIN = 1.0
 RECIPES = ("kmeans", "windowed", "jump", "overfit_merge", "portfolio")
 
 
+def over_seeds(
+    name: str, states: int, runs_of: Callable[..., dict[str, dict[str, Any]]], left_out: list[dict[str, str]]
+) -> tuple[dict[str, list[dict[str, Any]]], list[float]]:
+    """Runs of all starts on one series, a list a start, and each seed's best log-likelihood.
+
+    Args:
+        name: of the series.
+        states: how many it has.
+        runs_of: called with what the series is, the number of states and a seed; a run a start.
+        left_out: grows where the series is not installed.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    best: list[float] = []
+    for seed in SEEDS:
+        given = _data.series(name, seed)
+        if given is None:
+            left_out.append({"data": name, "why": "aeon's data are not installed"})
+            break
+        runs = runs_of(*given, states, seed)
+        best.append(max(one["log_likelihood"] for one in runs.values()))
+        for start, one in runs.items():
+            found.setdefault(start, []).append(one)
+    return found, best
+
+
 def run() -> dict[str, Any]:
-    rows, left_out = [], []
+    rows: list[dict[str, Any]] = []
+    left_out: list[dict[str, str]] = []
     for name, states in _data.STATES.items():
-        found: dict[str, list[dict[str, Any]]] = {}
-        best: list[float] = []
-        for seed in SEEDS:
-            given = _data.series(name, seed)
-            if given is None:
-                left_out.append({"data": name, "why": "aeon's data are not installed"})
-                break
-            runs = _runs(*given, states, seed)
-            best.append(max(one["log_likelihood"] for one in runs.values()))
-            for label, one in runs.items():
-                found.setdefault(label, []).append(one)
+        found, best = over_seeds(name, states, _runs, left_out)
         for label, ones in found.items():
             gaps = [high - one["log_likelihood"] for high, one in zip(best, ones, strict=True)]
             rows.append(

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import record
+import token_starts
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 from tables import table
 
 ENCODER, CAUSAL = ("tokenizer", "learned_encoder"), ("tokenizer", "learned_causal")
 OVERLAP = ("tokenizer", "overlap")
-CASES = {"grows": "the vocabulary grows", "replaced": "it is replaced"}
 
 
 def encoder_table() -> str:
@@ -53,7 +53,7 @@ def causal_table() -> str:
     lines = []
     for name in dict.fromkeys(row["start"] for row in rows):
         cells = [f"`{name}`"]
-        for case in CASES:
+        for case in token_starts.CASES:
             row = next((row for row in rows if (row["case"], row["start"]) == (case, name)), None)
             if row is None:
                 cells += ["–"] * 3
@@ -62,7 +62,7 @@ def causal_table() -> str:
             cells.append(f"{_mean(row['seconds']):.0f}")
         lines.append(cells)
     header = ["start"]
-    for words in CASES.values():
+    for words in token_starts.CASES.values():
         header += [f"{words}: before", f"after {found['more']} steps", "seconds"]
     return table(header, lines)
 
@@ -132,21 +132,7 @@ def encoder_bars() -> Figure:
 
 def causal_bars() -> Figure:
     """Bits per byte by start, both cases; a dot a seed."""
-    rows = record.need(*CAUSAL)["rows"]
-    figure, both = pyplot.subplots(1, 2, figsize=(7.2, 2.6), layout="constrained", sharey=True)
-    names = list(dict.fromkeys(row["start"] for row in rows))[::-1]
-    for axes, (case, words) in zip(both, CASES.items(), strict=True):
-        for place, name in enumerate(names):
-            row = next((row for row in rows if (row["case"], row["start"]) == (case, name)), None)
-            if row is None:
-                continue
-            for when, colour in (("before", "#a0a0a0"), ("after", "#0072B2")):
-                axes.plot(row[f"{when}_mean"], place, "|", color=colour, markersize=12, markeredgewidth=2)
-                axes.plot(row[when], [place] * len(row[when]), ".", color=colour, alpha=0.6)
-        axes.set_title(words)
-        axes.set_yticks(range(len(names)), names)
-    figure.supxlabel("bits per byte: grey before, blue after training", fontsize=9)
-    return figure
+    return token_starts.bars(CAUSAL, height=2.6)
 
 
 DRAWN: dict[str, tuple[tuple[tuple[str, str], ...], Callable[[], Figure]]] = {

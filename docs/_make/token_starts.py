@@ -66,10 +66,10 @@ def made_with(benchmark: tuple[str, str]) -> str:
     return f"{words}; {named}."
 
 
-def bars() -> Figure:
-    """Bits per byte after training by start, both cases; the mean of seeds, with each seed as a dot."""
-    rows = record.need(*STARTS)["rows"]
-    figure, both = pyplot.subplots(1, 2, figsize=(7.2, 3.4), layout="constrained", sharey=True)
+def bars(benchmark: tuple[str, str] = STARTS, height: float = 3.4) -> Figure:
+    """Bits per byte before and after training by start, both cases; the mean of seeds, with each seed as a dot."""
+    rows = record.need(*benchmark)["rows"]
+    figure, both = pyplot.subplots(1, 2, figsize=(7.2, height), layout="constrained", sharey=True)
     names = list(dict.fromkeys(row["start"] for row in rows))[::-1]
     for axes, (case, words) in zip(both, CASES.items(), strict=True):
         for place, name in enumerate(names):
